@@ -1,0 +1,51 @@
+"""Reinforcement learning with the Relational Memory Core.
+
+>>> import rmc_rl
+>>> result = rmc_rl.train(["env=minipacman-viewport", "total_steps=20000"])
+>>> agent = rmc_rl.load(result.run)
+>>> action, state = agent.act(observation, state, reset, last_reward)
+
+The command line does the same and more: ``python -m rmc_rl.train --help``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmc_rl.config import Config
+    from rmc_rl.policy import Policy
+    from rmc_rl.trainer import TrainingResult
+
+try:
+    __version__ = version("rmc-rl")
+except PackageNotFoundError:  # run from a source tree that was never installed
+    __version__ = "0+unknown"
+
+__all__ = ["__version__", "load", "make_config", "train"]
+
+# The functions import their modules when called, so that `import rmc_rl` is quick and needs no torch.
+
+
+def make_config(*overrides: str) -> Config:
+    """A validated configuration; see `rmc_rl.config.make_config`."""
+    from rmc_rl import config
+
+    return config.make_config(*overrides)
+
+
+def train(config: Config | Sequence[str]) -> TrainingResult:
+    """Train an agent; see `rmc_rl.trainer.train`."""
+    from rmc_rl import trainer
+
+    return trainer.train(config)
+
+
+def load(run: str | Path = "latest", checkpoint: str = "latest") -> Policy:
+    """Load a trained agent; see `rmc_rl.policy.load`."""
+    from rmc_rl import policy
+
+    return policy.load(run, checkpoint)

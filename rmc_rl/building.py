@@ -1,0 +1,65 @@
+"""From configuration to parts: the agent, the device, the share of the machine each process gets."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from rmc_agents import Agent
+from rmc_agents.registry import make_core
+
+from rmc_rl.config import Config
+from rmc_rl.environment import Interface
+from rmc_rl.errors import UserError
+
+
+def build_agent(config: Config, interface: Interface, seed: int | None = None) -> Agent:
+    """The agent of this configuration; with a seed its initial weights are a function of it alone.
+
+    Raises:
+        UserError: an unknown core or torso, or arguments they refuse.
+    """
+    options: dict[str, Any] = {str(key): value for key, value in config.core.items() if key != "name"}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            if seed is not None:
+                torch.manual_seed(seed)
+            return Agent(
+                observation_shape=interface.observation_shape,
+                is_image=interface.is_image,
+                num_actions=interface.num_actions,
+                core=lambda input_size: make_core(config.core["name"], input_size, **options),
+                torso=config.agent.torso,
+                torso_options=dict(config.agent.torso_options),
+                use_last_action=config.agent.use_last_action,
+                use_last_reward=config.agent.use_last_reward,
+            )
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the agent cannot be built: {error}") from error
+
+
+def learner_device(config: Config) -> str:
+    """Resolve ``device=auto``.
+
+    Raises:
+        UserError: ``device=cuda`` without a usable GPU.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise UserError("device=cuda, but torch sees no GPU here: use device=cpu or device=auto")
+    if config.device == "auto":
+        return "cuda" if available else "cpu"
+    return config.device
+
+
+def available_cores() -> int:
+    """Cores this process may use (a container may be given fewer than the machine has)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_threads(count: int) -> None:
+    """Bound the threads of torch in this process; the games' kernels are single-threaded by themselves."""
+    torch.set_num_threads(count)

@@ -1,0 +1,171 @@
+"""The terminal while a run trains: a live table, or one plain line per interval where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rmc_rl.config import Config
+
+
+class Display(Protocol):
+    """What the trainer tells the person."""
+
+    def start(self, title: str, total_steps: int, steps: int) -> None:
+        """Training begins (or goes on after `steps`)."""
+
+    def progress(self, steps: int) -> None:
+        """So many steps are done; called after every update."""
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """A line of metrics is due."""
+
+    def say(self, message: str) -> None:
+        """Something the person should know."""
+
+    def stop(self) -> None:
+        """Training is over; the terminal is given back."""
+
+
+class NoDisplay:
+    """Says nothing but messages on standard error."""
+
+    def start(self, title: str, total_steps: int, steps: int) -> None:
+        """Nothing to show."""
+
+    def progress(self, steps: int) -> None:
+        """Nothing to show."""
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """Nothing to show."""
+
+    def say(self, message: str) -> None:
+        """Messages matter even where nothing is displayed."""
+        print(message, file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """Nothing to give back."""
+
+
+class PlainDisplay:
+    """One line per interval, fit for a log file."""
+
+    def __init__(self) -> None:
+        self._total = 0
+
+    def start(self, title: str, total_steps: int, steps: int) -> None:
+        """Print the title."""
+        self._total = total_steps
+        print(title, flush=True)
+
+    def progress(self, steps: int) -> None:
+        """Lines come per interval, not per update."""
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """Print the figures one looks at first."""
+        speed = row["steps_per_second"]
+        left = (self._total - row["steps"]) / speed if speed > 0 else float("nan")
+        print(
+            f"{row['steps']:>12,.0f} steps ({row['steps'] / self._total:4.0%}) "
+            f"| return {row['return_mean']:8.2f} | length {row['length_mean']:6.0f} "
+            f"| policy {row['policy_loss']:+.3f} value {row['value_loss']:.3f} entropy {row['entropy']:.3f} "
+            f"| lag {row['policy_lag']:.1f} | {speed:,.0f} steps/s | {_duration(left)} left",
+            flush=True,
+        )
+
+    def say(self, message: str) -> None:
+        """Print the message."""
+        print(message, flush=True)
+
+    def stop(self) -> None:
+        """Nothing to give back."""
+
+
+class RichDisplay:
+    """A live table at the bottom of the terminal; messages scroll above it."""
+
+    _SHOWN = (
+        ("return", "return_mean", ",.2f", "mean of the last 100 episodes"),
+        ("episode length", "length_mean", ",.0f", "steps"),
+        ("episodes", "episodes", ",.0f", "ended so far"),
+        ("speed", "steps_per_second", ",.0f", "environment steps learnt per second"),
+        ("learner busy", "learner_busy", ".0%", "of the time"),
+        ("policy lag", "policy_lag", ".2f", "updates between acting and learning"),
+        ("policy loss", "policy_loss", "+.4f", ""),
+        ("value loss", "value_loss", ".4f", ""),
+        ("explained variance", "explained_variance", ".2f", "of the value's targets; 1 is perfect"),
+        ("entropy", "entropy", ".3f", "nats"),
+        ("gradient norm", "grad_norm", ".2f", "before clipping"),
+        ("learning rate", "learning_rate", ".2e", ""),
+        ("actor restarts", "restarts", ",.0f", ""),
+    )
+
+    def __init__(self) -> None:
+        self._console = Console()
+        self._progress = Progress(
+            TextColumn("steps"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            expand=True,
+        )
+        self._title = ""
+        self._row: Mapping[str, float] = {}
+        self._live = Live(self._picture(), console=self._console, refresh_per_second=4, get_renderable=self._picture)
+
+    def start(self, title: str, total_steps: int, steps: int) -> None:
+        """Begin the live table."""
+        self._title = title
+        self._task = self._progress.add_task("steps", total=total_steps, completed=steps)
+        self._live.start()
+
+    def progress(self, steps: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=steps)
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """Show new figures."""
+        self._row = row
+
+    def say(self, message: str) -> None:
+        """Print above the table."""
+        self._console.print(message, highlight=False, markup=False)
+
+    def stop(self) -> None:
+        """End the live table, leaving its last state on the screen."""
+        self._live.stop()
+
+    def _picture(self) -> Panel:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold")
+        table.add_column(justify="right")
+        table.add_column(style="dim")
+        for label, name, form, note in self._SHOWN:
+            value = self._row.get(name, float("nan"))
+            table.add_row(label, "–" if value != value else format(value, form), note)
+        return Panel(Group(self._progress, table), title=self._title, title_align="left")
+
+
+def make_display(config: Config) -> Display:
+    """The display this configuration asks for; ``auto`` is live on a terminal and plain lines elsewhere."""
+    kind = config.log.display
+    if kind == "auto":
+        kind = "rich" if sys.stdout.isatty() else "plain"
+    return {"rich": RichDisplay, "plain": PlainDisplay, "none": NoDisplay}[kind]()
+
+
+def _duration(seconds: float) -> str:
+    if seconds != seconds:
+        return "?"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -1,0 +1,56 @@
+"""Who runs where. An engine owns actors and learner and hands the trainer one learner update at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from rmc_rl.config import Config
+from rmc_rl.environment import Interface
+
+EVALUATION_SEEDS = 2**30
+"""Training plays seeds below this number; evaluation starts here, so it never meets a level of training."""
+
+
+class Engine(Protocol):
+    """Actors and a learner, however they are spread over processes."""
+
+    def update(self) -> dict[str, Any] | None:
+        """One learner update; None where a stop was asked for while waiting.
+
+        The figures are those of `Learner.update` and ``queue`` and ``restarts``.
+        """
+
+    def get_state(self) -> dict[str, Any]:
+        """What a checkpoint holds: a tree of arrays with the learner's state and, where there is one, the actor's."""
+
+    def close(self) -> None:
+        """Stop every process and free everything; safe to call twice."""
+
+
+def make_engine(
+    config: Config,
+    interface: Interface,
+    state: dict[str, Any] | None,
+    should_stop: Callable[[], bool],
+    say: Callable[[str], None],
+) -> Engine:
+    """The engine this configuration names, going on from a checkpoint's state where one is given."""
+    if config.engine.name == "inline":
+        from rmc_rl.engines.inline import InlineEngine
+
+        return InlineEngine(config, interface, state, say)
+    from rmc_rl.engines.ray import RayEngine
+
+    return RayEngine(config, interface, state, should_stop, say)
+
+
+def actor_seed(seed: int, actor: int, generation: int) -> int:
+    """Seed of one actor: a function of the run's seed, the actor's number, and how often it was started anew.
+
+    At least 2^20 below `EVALUATION_SEEDS`, because game i of the actor takes this seed + i.
+    """
+    drawn = np.random.SeedSequence([seed, actor, generation]).generate_state(1, np.uint64)[0]
+    return int(drawn % np.uint64(EVALUATION_SEEDS - 2**20))

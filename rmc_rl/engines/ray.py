@@ -1,0 +1,245 @@
+"""Actors and the learner as Ray actors: each in a process of its own, on one machine.
+
+    actor processes ── rollouts ──▶ object store ──▶ learner process
+          ▲                                             │
+          └───────────── weights ◀── object store ◀─────┘
+
+The driver passes object references, never arrays. An actor takes the newest finished weights at the start of each
+unroll; at most `max_queued_batches` batches wait for the learner, then actors pause.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a process without a GPU keeps its CUDA variables
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from rmc_rl.building import available_cores, build_agent, learner_device, set_threads
+from rmc_rl.config import Config
+from rmc_rl.engines import actor_seed
+from rmc_rl.environment import Interface, make_vector
+from rmc_rl.errors import UserError
+from rmc_rl.impala.actor import Actor
+from rmc_rl.impala.learner import Learner
+from rmc_rl.impala.rollout import Rollout
+
+POLL_SECONDS = 0.5
+MAX_RESTARTS_WITHOUT_ROLLOUT = 3
+
+
+class ActorProcess:
+    """Lives in an actor's process: an `Actor` and its games."""
+
+    def __init__(self, config: Config, interface: Interface, seed: int) -> None:
+        set_threads(config.engine.actor_threads)
+        agent = build_agent(config, interface)
+        env = make_vector(config.env, config.actor.num_envs, trust=config.trust)
+        self._actor = Actor(env, agent, config.actor.unroll_length, seed)
+
+    def unroll(self, weights: tuple[dict[str, np.ndarray], int]) -> tuple[Rollout, None]:
+        """One rollout with these weights; the None arrives with it and tells the driver so."""
+        state_dict, version = weights
+        if version != self._actor.weights_version or version == 0:
+            self._actor.load_weights(state_dict, version)
+        return self._actor.unroll(), None
+
+
+class LearnerProcess:
+    """Lives in the learner's process."""
+
+    def __init__(
+        self, config: Config, interface: Interface, threads: int, device: str, state: dict[str, Any] | None
+    ) -> None:
+        set_threads(threads)
+        self._learner = Learner(
+            build_agent(config, interface, seed=config.seed), config.learner, config.total_steps, device
+        )
+        if state is not None:
+            self._learner.set_state(state)
+
+    def update(self, *rollouts: Rollout) -> tuple[dict[str, Any], tuple[dict[str, np.ndarray], int]]:
+        """Figures of one update, and the weights after it."""
+        figures = self._learner.update(rollouts)
+        return figures, self.weights()
+
+    def weights(self) -> tuple[dict[str, np.ndarray], int]:
+        """Weights and the number of updates behind them."""
+        return self._learner.weights(), self._learner.updates
+
+    def get_state(self) -> dict[str, Any]:
+        """The learner's state."""
+        return self._learner.get_state()
+
+
+class RayEngine:
+    """Starts Ray and everything on it; `close` leaves nothing running."""
+
+    def __init__(
+        self,
+        config: Config,
+        interface: Interface,
+        state: dict[str, Any] | None,
+        should_stop: Callable[[], bool],
+        say: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._interface = interface
+        self._should_stop = should_stop
+        self._say = say
+        self._restarts = 0
+        self._failures: dict[int, int] = {}
+        self._generation = 0 if state is None else int(state["learner"]["updates"])
+        device = learner_device(config)
+        num_actors, threads = share_cores(config, device)
+        if state is not None:
+            say("the games of a distributed run are not part of its checkpoints: their episodes start anew")
+        self._temporary = tempfile.mkdtemp(prefix="rmc-rl-")
+        self._closed = False
+        try:
+            start_ray(config, num_actors, threads, self._temporary)
+            gpus = 1 if device == "cuda" else 0
+            learner_class = ray.remote(num_cpus=threads, num_gpus=gpus, max_concurrency=1)(LearnerProcess)
+            learner_state = None if state is None else state["learner"]
+            self._learner = learner_class.remote(config, interface, threads, device, learner_state)
+            self._actor_class = ray.remote(num_cpus=config.engine.actor_threads)(ActorProcess)
+            self._actors = {number: self._start_actor(number) for number in range(num_actors)}
+            self._weights = self._learner.weights.remote()
+            ray.get(self._weights)  # a learner that cannot start says so here
+        except BaseException as error:
+            self.close()
+            raise _unwrap(error) from error
+        self._playing: dict[Any, tuple[int, Any]] = {}  # sign of completion -> (actor's number, its rollout)
+        self._ready: deque[Any] = deque()  # rollouts waiting for the learner
+        self._learning: tuple[Any, Any] | None = None  # (figures, weights) under way
+
+    def update(self) -> dict[str, Any] | None:
+        """Keep the actors playing until the learner has finished an update."""
+        try:
+            return self._update()
+        except Exception as error:
+            raise _unwrap(error) from error
+
+    def _update(self) -> dict[str, Any] | None:
+        while not self._should_stop():
+            self._keep_busy()
+            waiting = list(self._playing)
+            if self._learning is not None:
+                waiting.append(self._learning[0])
+            finished, _ = ray.wait(waiting, num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
+            for reference in finished:
+                if self._learning is not None and reference == self._learning[0]:
+                    figures: dict[str, Any] = ray.get(reference)
+                    self._weights = self._learning[1]
+                    self._learning = None
+                    self._keep_busy()  # the learner works on while the driver reports
+                    return figures | {"queue": len(self._ready), "restarts": self._restarts}
+                self._collect(reference)
+        return None
+
+    def _keep_busy(self) -> None:
+        batch = self._config.learner.rollouts_per_batch
+        if self._learning is None and len(self._ready) >= batch:
+            rollouts = [self._ready.popleft() for _ in range(batch)]
+            self._learning = self._learner.update.options(num_returns=2).remote(*rollouts)
+        limit = batch * self._config.engine.max_queued_batches
+        playing = {number for number, _ in self._playing.values()}
+        for number, actor in self._actors.items():
+            if number not in playing and len(self._ready) + len(self._playing) < max(limit, len(self._actors)):
+                rollout, done = actor.unroll.options(num_returns=2).remote(self._weights)
+                self._playing[done] = (number, rollout)
+
+    def _collect(self, done: Any) -> None:
+        """A rollout is ready, or its actor died: then another takes its place."""
+        number, rollout = self._playing.pop(done)
+        try:
+            ray.get(done)
+        except RayActorError as error:
+            self._failures[number] = self._failures.get(number, 0) + 1
+            if self._failures[number] > MAX_RESTARTS_WITHOUT_ROLLOUT:
+                raise UserError(f"actor {number} died {self._failures[number]} times in a row: {error}") from error
+            self._restarts += 1
+            self._say(f"actor {number} died and was replaced")
+            self._actors[number] = self._start_actor(number)
+            return
+        self._failures[number] = 0
+        self._ready.append(rollout)
+
+    def _start_actor(self, number: int) -> Any:
+        seed = actor_seed(self._config.seed, number, self._generation + self._restarts)
+        return self._actor_class.remote(self._config, self._interface, seed)
+
+    def get_state(self) -> dict[str, Any]:
+        """The learner's state, after the updates under way."""
+        try:
+            return {"learner": ray.get(self._learner.get_state.remote())}
+        except Exception as error:
+            raise _unwrap(error) from error
+
+    def close(self) -> None:
+        """Stop Ray with all its processes and remove its temporary files."""
+        if self._closed:
+            return
+        self._closed = True
+        ray.shutdown()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def start_ray(config: Config, num_actors: int, learner_threads: int, temporary: str) -> None:
+    """Start Ray for this run alone: on the loopback address, without dashboard, with a stated object store.
+
+    Raises:
+        UserError: Ray is running in this process already, or does not start.
+    """
+    if ray.is_initialized():
+        raise UserError("Ray is running in this process already: call ray.shutdown() first, or use engine=inline")
+    needed = num_actors * config.engine.actor_threads + learner_threads
+    try:
+        ray.init(
+            address="local",
+            num_cpus=max(needed, available_cores()),
+            object_store_memory=config.engine.object_store_mb * 2**20,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _node_ip_address="127.0.0.1",
+            _temp_dir=temporary,
+        )
+    except Exception as error:
+        raise UserError(f"Ray does not start ({error}): engine=inline trains without it") from error
+
+
+def share_cores(config: Config, device: str) -> tuple[int, int]:
+    """Number of actors and of the learner's threads, from the machine's cores where not configured.
+
+    On a CPU learning costs about three times what acting does, so the learner gets the larger share of the threads.
+    """
+    cores = available_cores()
+    threads = config.engine.learner_threads
+    if threads is None:
+        threads = 1 if device == "cuda" else max(1, round(0.7 * cores))
+    actors = config.actor.num_actors
+    if actors is None:
+        actors = max(1, (cores - threads) // config.engine.actor_threads)
+    return actors, threads
+
+
+def _unwrap(error: BaseException) -> BaseException:
+    """The error that was raised inside a Ray actor, as it was raised there."""
+    if isinstance(error, RayTaskError):
+        cause = error.cause
+        if isinstance(cause, UserError):
+            return cause
+        return UserError(f"a process of the run failed: {cause}")
+    if isinstance(error, RayActorError):
+        return UserError(f"a process of the run died: {str(error).splitlines()[0]}")
+    return error

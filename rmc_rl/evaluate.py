@@ -1,0 +1,170 @@
+"""``python -m rmc_rl.evaluate run=latest episodes=200``: how good is a trained agent?
+
+Episode i is played from seed base + i to its end, whichever ends first: counting the first N episodes to finish would
+favour short ones. Every episode draws its actions from a random stream of its own, so its course does not depend on
+which others are played beside it. Training never plays these seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from rmc_rl.engines import EVALUATION_SEEDS
+from rmc_rl.environment import make_vector
+from rmc_rl.errors import UserError, reports_user_errors
+from rmc_rl.options import option, parse_options
+from rmc_rl.policy import Policy, PolicyState, load
+
+GAMES_AT_ONCE = 256
+NOISE_BLOCK = 64
+
+
+@dataclass
+class EvaluateOptions:
+    """Options of the verb."""
+
+    run: str = option("latest", "a run folder, or 'latest'")
+    checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
+    episodes: int = option(200, "episodes played in each mode", minimum=1)
+    mode: str = option("both", "how actions are chosen", choices=("both", "sampled", "greedy"))
+    seed: int = option(EVALUATION_SEEDS, "episode i is played from this seed + i; training stays below the default")
+    json: bool = option(False, "print the result as one JSON object on the last line")
+    trust: bool = option(False, "allow the run's environment id to name a module that will be imported")
+    runs_dir: str = option("runs", "where run folders are")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Returns and lengths of the episodes, in the order of their seeds."""
+
+    returns: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean undiscounted return."""
+        return float(self.returns.mean())
+
+    @property
+    def ci95(self) -> float:
+        """Half the width of the mean's 95 % confidence interval (normal approximation); infinite for one episode."""
+        count = len(self.returns)
+        return float(1.96 * self.returns.std(ddof=1) / np.sqrt(count)) if count > 1 else float("inf")
+
+
+def evaluate(
+    policy: Policy,
+    episodes: int,
+    *,
+    greedy: bool,
+    seed: int = EVALUATION_SEEDS,
+    trust: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Evaluation:
+    """Play `episodes` whole episodes, up to 256 side by side.
+
+    Args:
+        policy: who plays.
+        episodes: how many.
+        greedy: take the likeliest action; otherwise sample.
+        seed: episode i starts from seed + i.
+        trust: whether the environment id may name a module.
+        advance: told how many episodes have just ended.
+
+    Raises:
+        UserError: the environment cannot be made or does not fit the agent.
+    """
+    parts = []
+    for first in range(0, episodes, GAMES_AT_ONCE):
+        count = min(GAMES_AT_ONCE, episodes - first)
+        parts.append(_play(policy, count, seed + first, greedy, trust, advance))
+    return Evaluation(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _play(
+    policy: Policy, count: int, seed: int, greedy: bool, trust: bool, advance: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    env = make_vector(policy.config.env, count, trust=trust)
+    shape = env.single_observation_space.shape
+    if shape != policy.agent.observation_shape:
+        raise UserError(f"the agent sees {policy.agent.observation_shape}, the environment shows {shape}")
+    seeds = [seed + i for i in range(count)]
+    streams = [np.random.default_rng([one, 1]) for one in seeds]  # apart from the games' own streams
+    observation, _ = env.reset(seed=seeds)
+    state = policy.initial_state(count)
+    reset = np.ones(count, bool)
+    reward = np.zeros(count, np.float32)
+    returns, lengths = np.zeros(count), np.zeros(count, np.int64)
+    playing = np.ones(count, bool)
+    step = 0
+    while playing.any():
+        if not greedy and step % NOISE_BLOCK == 0:
+            noise = np.stack([stream.random(NOISE_BLOCK) for stream in streams])  # [B, NOISE_BLOCK]
+        thought = policy.think(observation, state, reset, reward)
+        if greedy:
+            action = thought.probabilities.argmax(-1)
+        else:
+            # Inverse of the distribution function: one uniform number an action.
+            reached = thought.probabilities.cumsum(-1) > noise[:, step % NOISE_BLOCK, None]
+            action = np.where(reached.any(-1), reached.argmax(-1), policy.agent.num_actions - 1)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        returns += np.where(playing, reward, 0.0)
+        lengths += playing
+        ended = playing & (terminated | truncated)
+        if ended.any():
+            advance(int(ended.sum()))
+        playing = playing & ~ended  # a game that goes on after its episode is played but no longer counted
+        state = PolicyState(thought.core, action)
+        reset = np.zeros(count, bool)
+        step += 1
+    env.close()
+    return returns, lengths
+
+
+@reports_user_errors
+def main() -> None:
+    """Evaluate, show the figures, and print JSON where asked for."""
+    options = parse_options(EvaluateOptions, sys.argv[1:], __doc__ or "")
+    policy = load(options.run, options.checkpoint, options.runs_dir)
+    console = Console(stderr=True)
+    console.print(f"{policy.run} after {policy.info['steps']:,} steps", highlight=False)
+    result: dict[str, float | int | str] = {}
+    try:
+        for mode in ("sampled", "greedy") if options.mode == "both" else (options.mode,):
+            with Progress(console=console, transient=True) as progress:
+                task = progress.add_task(mode, total=options.episodes)
+                found = evaluate(
+                    policy,
+                    options.episodes,
+                    greedy=mode == "greedy",
+                    seed=options.seed,
+                    trust=options.trust,
+                    advance=lambda count, p=progress, t=task: p.advance(t, count),
+                )
+            print(
+                f"{mode:>8}: return {found.mean:.2f} ± {found.ci95:.2f} (95 % of the mean), median "
+                f"{np.median(found.returns):.2f}, length {found.lengths.mean():.0f}, {options.episodes} episodes",
+                flush=True,
+            )
+            result |= {
+                f"mean_return_{mode}": found.mean,
+                f"ci95_return_{mode}": found.ci95,
+                f"median_return_{mode}": float(np.median(found.returns)),
+                f"mean_length_{mode}": float(found.lengths.mean()),
+            }
+    except KeyboardInterrupt:
+        raise UserError("interrupted: no figures for the mode that was being played") from None
+    if options.json:
+        result |= {"episodes": options.episodes, "seed": options.seed, "steps": policy.info["steps"]}
+        print(json.dumps(result | {"run": str(policy.run)}))
+
+
+if __name__ == "__main__":
+    main()

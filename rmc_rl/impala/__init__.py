@@ -1,0 +1,1 @@
+"""The actor-learner: rollouts, V-trace, the loss, the actor and the learner. Nothing here knows of Ray."""

@@ -1,0 +1,75 @@
+"""The data contract: what an actor hands to the learner.
+
+One `Rollout` is T steps of B environments, time-major. Row t of the [T+1, B] fields is what the agent saw when it chose
+action t; row T is row 0 of the next rollout. Nothing is shifted or dropped: ``reward[t]`` follows ``action[t]``.
+
+Under Gymnasium's next-step autoreset the final observation of an episode is an ordinary row; the step after it ignores
+its action and brings the first observation of the next episode, which is the row where ``reset`` is true. So
+``valid = ~reset[1:]`` tells the transitions that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from rmc_agents.tree import map_tree
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """T steps of B environments.
+
+    Attributes:
+        observation: tree of [T+1, B, …].
+        reset: [T+1, B] bool; the memory is set to its initial state before row t is processed.
+        last_action: [T+1, B] int64; the action that led to row t, 0 and without meaning where ``reset``.
+        last_reward: [T+1, B] float32, unscaled; 0 where ``reset``.
+        action: [T, B] int64.
+        reward: [T, B] float32, of action t.
+        terminated: [T, B] bool, of action t. A truncated episode is not terminated: its last value is bootstrapped.
+        behaviour_log_prob: [T, B] float32, of the action taken, under the numbers it was sampled from.
+        core_state: tree of [B, …]; the memory before row 0.
+        weights_version: learner updates behind the weights that acted.
+        episode_return: [E] float64, undiscounted returns of the episodes that ended in these steps.
+        episode_length: [E] int64, their lengths in steps.
+    """
+
+    observation: Any
+    reset: np.ndarray
+    last_action: np.ndarray
+    last_reward: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    terminated: np.ndarray
+    behaviour_log_prob: np.ndarray
+    core_state: Any
+    weights_version: int
+    episode_return: np.ndarray
+    episode_length: np.ndarray
+
+    @property
+    def valid(self) -> np.ndarray:
+        """[T, B] bool: the transitions that are steps of an episode (not the step that only resets)."""
+        return ~self.reset[1:]
+
+
+def join(rollouts: Sequence[Rollout]) -> Rollout:
+    """Several rollouts side by side along the batch axis; one alone is returned as it is, without a copy.
+
+    ``weights_version`` of the result is the oldest.
+    """
+    if len(rollouts) == 1:
+        return rollouts[0]
+    axis = {"core_state": 0, "episode_return": 0, "episode_length": 0}
+    joined = {
+        item.name: map_tree(
+            lambda *parts, a=axis.get(item.name, 1): np.concatenate(parts, axis=a),
+            *(getattr(rollout, item.name) for rollout in rollouts),
+        )
+        for item in fields(Rollout)
+        if item.name != "weights_version"
+    }
+    return Rollout(**joined, weights_version=min(rollout.weights_version for rollout in rollouts))

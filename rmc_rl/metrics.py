@@ -1,0 +1,241 @@
+"""What is measured during training, and where it is written: CSV and TensorBoard always, Weights & Biases when asked.
+
+`GLOSSARY` explains every logged name in one line; it is also the header of ``metrics.csv``.
+"""
+
+from __future__ import annotations
+
+import csv
+import netrc
+import os
+import warnings
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from rmc_rl.config import Config, LogConfig
+
+GLOSSARY = {
+    "steps": "valid environment steps learnt from (steps that only reset a game do not count)",
+    "updates": "learner updates",
+    "episodes": "episodes that ended",
+    "return_mean": "mean undiscounted return of the last 100 episodes that ended",
+    "length_mean": "mean length of the same episodes, in steps",
+    "loss": "what the optimiser minimises, reduced as configured",
+    "policy_loss": "policy gradient term, mean per valid step",
+    "value_loss": "half the squared error of the value against its V-trace target, mean per valid step",
+    "entropy": "entropy of the policy, mean per valid step, in nats",
+    "value": "mean predicted value",
+    "rho": "mean clipped importance weight: 1 when acting and learning policies agree",
+    "explained_variance": "share of the targets' variance that the value explains: 1 is perfect",
+    "grad_norm": "global norm of the gradient before clipping",
+    "learning_rate": "today's step size",
+    "entropy_cost": "today's weight of the entropy bonus",
+    "policy_lag": "mean age of the acting weights, in updates",
+    "policy_lag_max": "greatest age of the acting weights in the interval, in updates",
+    "steps_per_second": "environment steps learnt from per second in the interval",
+    "learner_busy": "share of the interval that the learner spent in updates",
+    "queue": "rollouts that waited for the learner at the end of the interval",
+    "restarts": "actor processes replaced since the start",
+    "seconds": "training time, resumed parts included",
+}
+TIMING = frozenset({"steps_per_second", "learner_busy", "queue", "seconds"})
+"""Columns that depend on the machine's speed and not on the seed."""
+
+_AVERAGED = (
+    "loss policy_loss value_loss entropy value rho explained_variance grad_norm learning_rate entropy_cost policy_lag"
+).split()
+
+
+class Interval:
+    """Collects the figures of single updates until a line of metrics is due."""
+
+    def __init__(self) -> None:
+        self.updates = 0
+        self.busy_seconds = 0.0
+        self._sums = dict.fromkeys(_AVERAGED, 0.0)
+        self._lag_max = 0.0
+
+    def add(self, figures: Mapping[str, Any]) -> None:
+        """Add one update's figures."""
+        self.updates += 1
+        self.busy_seconds += figures["update_seconds"]
+        for name in _AVERAGED:
+            self._sums[name] += figures[name]
+        self._lag_max = max(self._lag_max, figures["policy_lag_max"])
+
+    def means(self) -> dict[str, float]:
+        """Means over the interval's updates."""
+        count = max(self.updates, 1)
+        return {name: total / count for name, total in self._sums.items()} | {"policy_lag_max": self._lag_max}
+
+
+class Episodes:
+    """Returns and lengths of the last episodes."""
+
+    def __init__(self, window: int = 100) -> None:
+        self.count = 0
+        self._returns: deque[float] = deque(maxlen=window)
+        self._lengths: deque[int] = deque(maxlen=window)
+
+    def add(self, returns: Iterable[float], lengths: Iterable[int]) -> None:
+        """Add episodes in the order they ended."""
+        for value, length in zip(returns, lengths, strict=True):
+            self.count += 1
+            self._returns.append(float(value))
+            self._lengths.append(int(length))
+
+    @property
+    def full(self) -> bool:
+        """Whether as many episodes have ended as the mean is taken over."""
+        return len(self._returns) == self._returns.maxlen
+
+    @property
+    def return_mean(self) -> float:
+        """Mean return; not a number before the first episode has ended."""
+        return float(np.mean(self._returns)) if self._returns else float("nan")
+
+    @property
+    def length_mean(self) -> float:
+        """Mean length; not a number before the first episode has ended."""
+        return float(np.mean(self._lengths)) if self._lengths else float("nan")
+
+    def get_state(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {"count": self.count, "returns": list(self._returns), "lengths": list(self._lengths)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of `get_state`."""
+        self._returns.clear()
+        self._lengths.clear()
+        self.add(state["returns"], state["lengths"])
+        self.count = state["count"]
+
+
+class CsvWriter:
+    """``metrics.csv``: one line per interval, complete on disk when written.
+
+    A resumed run goes on behind the lines up to `steps`; later ones belong to updates that were lost.
+    """
+
+    def __init__(self, path: Path, steps: int) -> None:
+        kept: list[dict[str, str]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                kept = [row for row in csv.DictReader(file) if (row["steps"] or "x").isdigit() and int(row["steps"]) <= steps]
+        replacement = path.with_suffix(".csv.new")
+        self._file: IO[str] = replacement.open("w", newline="")
+        self._writer = csv.DictWriter(self._file, list(GLOSSARY), restval="", extrasaction="ignore")
+        self._writer.writeheader()
+        self._writer.writerows(kept)
+        self._file.flush()
+        replacement.rename(path)
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Append one line."""
+        self._writer.writerow({name: _short(value) for name, value in row.items()})
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class TensorBoardWriter:
+    """TensorBoard events beside the CSV."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from torch.utils.tensorboard.writer import SummaryWriter
+        # purge_step hides what was logged after the checkpoint that a resumed run goes on from.
+        self._writer = SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Write one point per figure at the row's step."""
+        for name, value in row.items():
+            if name != "steps" and value == value:
+                self._writer.add_scalar(name, value, int(row["steps"]))
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._writer.close()
+
+
+class WandbWriter:
+    """Weights & Biases, its files kept inside the run folder."""
+
+    def __init__(self, config: Config, folder: Path, mode: str) -> None:
+        for variable in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
+            os.environ.setdefault(variable, str(folder.resolve() / "wandb-files"))
+        os.environ.setdefault("WANDB_SILENT", "true")
+        import wandb
+        from omegaconf import OmegaConf
+
+        (folder / "wandb-files").mkdir(exist_ok=True)
+        settings = wandb.Settings(init_timeout=30, console="off")
+        arguments: dict[str, Any] = {
+            "project": config.log.wandb_project,
+            "name": folder.name,
+            "id": folder.name,
+            "resume": "allow" if mode == "online" else None,
+            "dir": str(folder),
+            "config": OmegaConf.to_container(OmegaConf.structured(config)),
+            "settings": settings,
+        }
+        try:
+            self._run = wandb.init(mode=mode, **arguments)
+        except Exception as error:
+            if mode != "online":
+                raise
+            warnings.warn(
+                f"Weights & Biases cannot be reached ({error}); this run is kept offline in {folder}, "
+                "`wandb sync` uploads it later",
+                stacklevel=2,
+            )
+            self._run = wandb.init(mode="offline", **{**arguments, "resume": None})
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Log one row."""
+        self._run.log({name: value for name, value in row.items() if value == value}, step=int(row["steps"]))
+
+    def close(self) -> None:
+        """Finish the W&B run."""
+        self._run.finish()
+
+
+def wandb_mode(chosen: str | None) -> str:
+    """``wandb=null`` means online where an API key is configured and disabled elsewhere; never a prompt."""
+    if chosen is not None:
+        return chosen
+    if os.environ.get("WANDB_MODE") in ("online", "offline", "disabled"):
+        return os.environ["WANDB_MODE"]
+    if os.environ.get("WANDB_API_KEY"):
+        return "online"
+    try:
+        host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("://")[-1].split("/")[0]
+        return "online" if netrc.netrc().authenticators(host) else "disabled"
+    except (OSError, netrc.NetrcParseError):
+        return "disabled"
+
+
+def make_writers(config: Config, folder: Path, steps: int) -> list[CsvWriter | TensorBoardWriter | WandbWriter]:
+    """The writers this configuration asks for, going on after `steps`."""
+    log: LogConfig = config.log
+    writers: list[CsvWriter | TensorBoardWriter | WandbWriter] = [CsvWriter(folder / "metrics.csv", steps)]
+    if log.tensorboard:
+        try:
+            writers.append(TensorBoardWriter(folder / "tensorboard", steps))
+        except ImportError:
+            warnings.warn("tensorboard is not installed: metrics.csv alone is written", stacklevel=2)
+    mode = wandb_mode(config.wandb)
+    if mode != "disabled":
+        writers.append(WandbWriter(config, folder, mode))
+    return writers
+
+
+def _short(value: float) -> float | str:
+    return "" if value != value else value

@@ -1,0 +1,66 @@
+"""``key=value`` options of the verbs that have a handful of them (evaluate, watch): a dataclass is the whole parser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import Field, field, fields
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rmc_rl.errors import UserError, nearest
+
+Options = TypeVar("Options")
+
+
+def option(default: Any, meaning: str, choices: Sequence[str] | None = None, minimum: float | None = None) -> Any:
+    """A field of an options dataclass with its meaning and limits."""
+    return field(default=default, metadata={"meaning": meaning, "choices": choices, "minimum": minimum})
+
+
+def parse_options(schema: type[Options], words: Sequence[str], usage: str) -> Options:
+    """Options from the words typed; ``--help`` prints the page and leaves.
+
+    Raises:
+        UserError: an unknown option, a wrong type or a value outside its limits.
+    """
+    known = {item.name: item for item in fields(schema)}  # type: ignore[arg-type]
+    if "-h" in words or "--help" in words:
+        print(usage.strip() + "\n\nOptions:")
+        for item in known.values():
+            print(f"  {item.name}={shown(item.default)}\n      {_meaning(item)}")
+        raise SystemExit(0)
+    given: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UserError(f"'{word}' is not of the form key=value (--help lists the options)")
+        if name not in known:
+            raise UserError(f"unknown option '{name}': {nearest(name, known)}")
+        given[name] = None if text in ("null", "None") else text
+    try:
+        options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), given))
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise UserError(f"{key}={given.get(str(key))}: {str(error).splitlines()[0]}") from error
+    for name, item in known.items():
+        value = getattr(options, name)
+        choices, minimum = item.metadata["choices"], item.metadata["minimum"]
+        if value is not None and choices and value not in choices:
+            raise UserError(f"{name}={value} is not known: {nearest(str(value), choices)}")
+        if value is not None and minimum is not None and value < minimum:
+            raise UserError(f"{name}={value} is too small: at least {minimum}")
+    return options  # type: ignore[return-value]
+
+
+def shown(value: Any) -> str:
+    """A value as one would type it."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _meaning(item: Field[Any]) -> str:
+    choices = item.metadata["choices"]
+    return item.metadata["meaning"] + (f" ({', '.join(choices)})" if choices else "")

@@ -1,0 +1,118 @@
+"""What was typed after the command: ``key=value`` words, checked before Hydra sees them.
+
+Hydra composes; this module makes sure that a misspelt key, group or value is named with its nearest neighbours, and
+that a resumed run takes over what was typed this time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from rmc_rl.config import Config, compose_config, known_keys, to_config
+from rmc_rl.errors import UserError, nearest
+from rmc_rl.paths import config_dir
+
+FREE_SECTIONS = ("env.kwargs.", "agent.torso_options.")
+"""Sections whose keys belong to the environment or the torso: ``+env.kwargs.size=7`` may add one."""
+
+
+def groups(extra_dir: str | None = None) -> dict[str, list[str]]:
+    """Config groups (sub-folders of the configuration) and their options."""
+    found: dict[str, set[str]] = {}
+    for root in [config_dir(), *([Path(extra_dir)] if extra_dir else [])]:
+        for file in root.glob("*/*.yaml"):
+            found.setdefault(file.parent.name, set()).add(file.stem)
+    return {name: sorted(options) for name, options in sorted(found.items())}
+
+
+def parse_overrides(words: Sequence[str]) -> list[Override]:
+    """Parse words by Hydra's grammar.
+
+    Raises:
+        UserError: a word is not of the form ``key=value``.
+    """
+    parser = OverridesParser.create()
+    parsed = []
+    for word in words:
+        if "=" not in word and not word.startswith("~"):
+            raise UserError(f"'{word}' is not of the form key=value (--help lists the keys)")
+        try:
+            parsed.append(parser.parse_override(word))
+        except HydraException as error:
+            raise UserError(f"'{word}' cannot be read as key=value: {str(error).splitlines()[0]}") from error
+    return parsed
+
+
+def check_overrides(words: Sequence[str], extra_dir: str | None = None) -> None:
+    """Name the first unknown group option or key with its nearest neighbours.
+
+    Raises:
+        UserError: as said.
+    """
+    if extra_dir is not None and not Path(extra_dir).is_dir():
+        raise UserError(f"the config folder {extra_dir} does not exist")
+    known_groups = groups(extra_dir)
+    keys: list[str] | None = None
+    chosen = []
+    for override in (parsed := parse_overrides(words)):
+        if override.key_or_group not in known_groups:
+            continue
+        options = known_groups[override.key_or_group]
+        for value in _values(override):
+            if value is None and override.key_or_group == "experiment":
+                continue
+            if str(value) not in options:
+                name = override.key_or_group
+                raise UserError(f"{name}={value} is not known: {nearest(str(value), options)}")
+        if not override.is_sweep_override():
+            chosen.append(override.input_line)
+    for override in parsed:
+        key = override.key_or_group
+        if key in known_groups or key.startswith("hydra"):
+            continue
+        if keys is None:
+            keys = known_keys(compose_config(chosen, extra_dir))
+        if key not in keys and not (override.is_add() and key.startswith(FREE_SECTIONS)):
+            hint = f" (a new one is added with +{key}=…)" if key.startswith(FREE_SECTIONS) else ""
+            raise UserError(f"unknown key '{key}': {nearest(key, [*keys, *known_groups])}{hint}")
+
+
+def overridden(saved: Config, words: Sequence[str], extra_dir: str | None = None) -> Config:
+    """The saved configuration plus what was typed this time.
+
+    A typed group (``engine=inline``) brings that section's values from its file; a typed key brings its value.
+    """
+    parsed = parse_overrides(words)
+    known_groups = groups(extra_dir)
+    composed = compose_config(list(words), extra_dir)
+    node = OmegaConf.structured(saved)
+    for override in parsed:
+        key = override.key_or_group
+        if override.is_sweep_override():
+            raise UserError(f"'{override.input_line}' is a sweep: resume goes on with one run")
+        if key.startswith("hydra"):
+            continue
+        if key == "experiment":
+            raise UserError("experiment=… starts a run of its own; it cannot be laid over a resumed one")
+        if key in known_groups:
+            node[key] = OmegaConf.to_container(composed[key], resolve=True)
+        else:
+            value = OmegaConf.select(composed, key)
+            plain = OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig) else value
+            OmegaConf.update(node, key, plain, force_add=True)
+    container = OmegaConf.to_container(node)
+    assert isinstance(container, dict)
+    return to_config({str(key): value for key, value in container.items()})
+
+
+def _values(override: Override) -> list[Any]:
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [override.value()]

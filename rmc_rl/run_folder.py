@@ -1,0 +1,140 @@
+"""A run's folder: made exclusively, locked while in use, found again as ``latest``.
+
+``runs/<date>-<env>-<core>-<seed>/`` holds ``config.yaml``, ``metrics.csv``, TensorBoard events, ``checkpoints/`` and
+``versions.json``. The lock is the operating system's (`flock`), so it vanishes with its process, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rmc_rl.checkpoint import checkpoints
+from rmc_rl.config import Config, to_yaml
+from rmc_rl.errors import UserError
+
+
+class RunFolder:
+    """An open run folder; `close` releases its lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise UserError(f"the run folder {path} cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise UserError(f"the run folder {path} is in use by another process") from None
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.path / "checkpoints"
+
+    def write_config(self, config: Config) -> None:
+        """Write the resolved configuration and the versions of what runs it."""
+        (self.path / "config.yaml").write_text(to_yaml(config))
+        (self.path / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def create_run_folder(config: Config) -> RunFolder:
+    """Make a new folder; two runs of the same second get two folders.
+
+    Raises:
+        UserError: the place cannot be written.
+    """
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    name = f"{stamp}-{config.env.name}-{config.core['name']}-{config.seed}"
+    if "/" in name or "\\" in name:
+        raise UserError(f"env.name and core.name become part of a folder name and cannot hold a slash: '{name}'")
+    base = Path(config.runs_dir)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, 1000):
+            path = base / (name if attempt == 1 else f"{name}-{attempt}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            folder = RunFolder(path)
+            folder.checkpoints.mkdir()
+            folder.write_config(config)
+            return folder
+    except OSError as error:
+        raise UserError(f"a run folder cannot be made in {base.resolve()}: {error.strerror or error}") from error
+    raise UserError(f"{base} holds a thousand runs named {name}: choose another runs_dir")
+
+
+def find_run(run: str, runs_dir: str = "runs") -> Path:
+    """The folder of a run: a path, the name of a folder in `runs_dir`, or ``latest``.
+
+    ``latest`` is the newest folder, sweeps included, that holds a checkpoint.
+
+    Raises:
+        UserError: there is no such run, or it holds nothing to go on from.
+    """
+    base = Path(runs_dir)
+    if run == "latest":
+        found = [path.parent for path in [*base.glob("*/config.yaml"), *base.glob("sweeps/*/*/config.yaml")]]
+        usable = [path for path in found if checkpoints(path / "checkpoints")]
+        if not usable:
+            what = "no run with a checkpoint" if found else "no run"
+            raise UserError(f"there is {what} in {base.resolve()}: train first, or name the folder of a run")
+        return max(usable, key=lambda path: (path / "checkpoints").stat().st_mtime)
+    path = Path(run) if Path(run).exists() or not (base / run).exists() else base / run
+    if not path.is_dir():
+        raise UserError(f"the run folder {path} does not exist (run=latest takes the newest in {base.resolve()})")
+    if not any(path.iterdir()):
+        raise UserError(f"the folder {path} is empty: it is not a run folder of rmc-rl")
+    if not (path / "config.yaml").is_file():
+        raise UserError(f"the folder {path} is not a run folder of rmc-rl: it holds no config.yaml")
+    if not checkpoints(path / "checkpoints"):
+        raise UserError(f"the run folder {path} holds no checkpoint: there is nothing to go on from")
+    return path
+
+
+def versions() -> dict[str, Any]:
+    """What ran: versions of the packages that matter, the git commit of a checkout, the machine."""
+    found: dict[str, Any] = {"python": sys.version.split()[0], "platform": platform.platform()}
+    for name in ("rmc-rl", "rmc-envs", "torch", "gymnasium", "numpy", "numba", "ray"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    found["commit"] = _commit()
+    found["command"] = sys.argv
+    return found
+
+
+def _commit() -> str | None:
+    source = Path(__file__).resolve().parent.parent
+    if not (source / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(source), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head.stdout.strip()
