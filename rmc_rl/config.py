@@ -181,8 +181,9 @@ def make_config(*overrides: str, extra_dir: str | None = None) -> Config:
     Raises:
         UserError: an unknown key or value, a wrong type, or a value outside its limits.
     """
-    from rmc_rl.overrides import check_overrides  # it needs compose_config
+    from rmc_rl.overrides import check_overrides, whole_numbers  # which need compose_config
 
+    overrides = tuple(whole_numbers(overrides))
     check_overrides(overrides, extra_dir)
     return to_config(compose_config(overrides, extra_dir))
 
@@ -250,7 +251,7 @@ def known_keys(node: DictConfig) -> list[str]:
 
 def _flat(node: DictConfig, prefix: str = "", sections: bool = False) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for name in node:
+    for name in map(str, node):
         key = f"{prefix}{name}"
         if OmegaConf.is_missing(node, name):
             flat[key] = REQUIRED
@@ -271,7 +272,7 @@ def _check_keys(node: DictConfig) -> None:
     known = {key for key, _ in describe()} | {key.rsplit(".", 1)[0] for key, _ in describe() if "." in key}
 
     def walk(part: DictConfig, prefix: str) -> None:
-        for name in part:
+        for name in map(str, part):
             key = f"{prefix}{name}"
             if key not in known:
                 raise UserError(f"unknown key '{key}': {nearest(key, known)}")

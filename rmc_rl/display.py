@@ -151,7 +151,7 @@ class RichDisplay:
         table.add_column(style="dim")
         for label, name, form, note in self._SHOWN:
             value = self._row.get(name, float("nan"))
-            table.add_row(label, "–" if value != value else format(value, form), note)
+            table.add_row(label, "-" if value != value else format(value, form), note)
         return Panel(Group(self._progress, table), title=self._title, title_align="left")
 
 
@@ -160,7 +160,8 @@ def make_display(config: Config) -> Display:
     kind = config.log.display
     if kind == "auto":
         kind = "rich" if sys.stdout.isatty() else "plain"
-    return {"rich": RichDisplay, "plain": PlainDisplay, "none": NoDisplay}[kind]()
+    displays: dict[str, type[Display]] = {"rich": RichDisplay, "plain": PlainDisplay, "none": NoDisplay}
+    return displays[kind]()
 
 
 def _duration(seconds: float) -> str:

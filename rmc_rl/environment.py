@@ -44,7 +44,7 @@ def find_spec(config: EnvConfig, trust: bool = False) -> EnvSpec:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise UserError(f"the module '{module}' of the environment '{config.id}' cannot be imported: {error}") from error
+            raise UserError(f"the module of the environment '{config.id}' cannot be imported: {error}") from error
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error as error:

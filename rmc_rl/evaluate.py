@@ -7,6 +7,7 @@ which others are played beside it. Training never plays these seeds.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -97,7 +98,7 @@ def _play(
         raise UserError(f"the agent sees {policy.agent.observation_shape}, the environment shows {shape}")
     seeds = [seed + i for i in range(count)]
     streams = [np.random.default_rng([one, 1]) for one in seeds]  # apart from the games' own streams
-    observation, _ = env.reset(seed=seeds)
+    observation, _ = env.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium takes a list, its hint does not
     state = policy.initial_state(count)
     reset = np.ones(count, bool)
     reward = np.zeros(count, np.float32)
@@ -146,7 +147,7 @@ def main() -> None:
                     greedy=mode == "greedy",
                     seed=options.seed,
                     trust=options.trust,
-                    advance=lambda count, p=progress, t=task: p.advance(t, count),
+                    advance=functools.partial(progress.advance, task),
                 )
             print(
                 f"{mode:>8}: return {found.mean:.2f} ± {found.ci95:.2f} (95 % of the mean), median "

@@ -12,7 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -45,9 +45,12 @@ GLOSSARY = {
 TIMING = frozenset({"steps_per_second", "learner_busy", "queue", "seconds"})
 """Columns that depend on the machine's speed and not on the seed."""
 
+WandbMode = Literal["online", "offline", "disabled"]
+
 _AVERAGED = (
-    "loss policy_loss value_loss entropy value rho explained_variance grad_norm learning_rate entropy_cost policy_lag"
-).split()
+    *("loss", "policy_loss", "value_loss", "entropy", "value", "rho", "explained_variance", "grad_norm"),
+    *("learning_rate", "entropy_cost", "policy_lag"),
+)
 
 
 class Interval:
@@ -125,7 +128,8 @@ class CsvWriter:
         kept: list[dict[str, str]] = []
         if path.exists():
             with path.open(newline="") as file:
-                kept = [row for row in csv.DictReader(file) if (row["steps"] or "x").isdigit() and int(row["steps"]) <= steps]
+                rows = csv.DictReader(file)
+                kept = [row for row in rows if (row["steps"] or "").isdigit() and int(row["steps"]) <= steps]
         replacement = path.with_suffix(".csv.new")
         self._file: IO[str] = replacement.open("w", newline="")
         self._writer = csv.DictWriter(self._file, list(GLOSSARY), restval="", extrasaction="ignore")
@@ -168,7 +172,7 @@ class TensorBoardWriter:
 class WandbWriter:
     """Weights & Biases, its files kept inside the run folder."""
 
-    def __init__(self, config: Config, folder: Path, mode: str) -> None:
+    def __init__(self, config: Config, folder: Path, mode: WandbMode) -> None:
         for variable in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
             os.environ.setdefault(variable, str(folder.resolve() / "wandb-files"))
         os.environ.setdefault("WANDB_SILENT", "true")
@@ -207,12 +211,11 @@ class WandbWriter:
         self._run.finish()
 
 
-def wandb_mode(chosen: str | None) -> str:
+def wandb_mode(chosen: str | None) -> WandbMode:
     """``wandb=null`` means online where an API key is configured and disabled elsewhere; never a prompt."""
+    chosen = chosen or os.environ.get("WANDB_MODE")
     if chosen is not None:
-        return chosen
-    if os.environ.get("WANDB_MODE") in ("online", "offline", "disabled"):
-        return os.environ["WANDB_MODE"]
+        return "online" if chosen == "online" else "offline" if chosen == "offline" else "disabled"
     if os.environ.get("WANDB_API_KEY"):
         return "online"
     try:

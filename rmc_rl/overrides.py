@@ -6,6 +6,7 @@ that a resumed run takes over what was typed this time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from rmc_rl.config import Config, compose_config, known_keys, to_config
+from rmc_rl.config import Config, compose_config, describe, known_keys, to_config
 from rmc_rl.errors import UserError, nearest
 from rmc_rl.paths import config_dir
+
+_SCIENTIFIC = re.compile(r"\d+(\.\d*)?[eE]\+?\d{1,2}")
 
 FREE_SECTIONS = ("env.kwargs.", "agent.torso_options.")
 """Sections whose keys belong to the environment or the torso: ``+env.kwargs.size=7`` may add one."""
@@ -50,6 +53,22 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     return parsed
 
 
+def whole_numbers(words: Sequence[str]) -> list[str]:
+    """Words in which ``total_steps=2e6`` has become ``total_steps=2000000``: YAML reads 2e6 as a float."""
+    integers = {key for key, item in describe() if str(item.type).split(" ")[0] == "int"}
+
+    def plain(text: str) -> str:
+        if not _SCIENTIFIC.fullmatch(text) or not float(text).is_integer():
+            return text
+        return str(int(float(text)))
+
+    replaced = []
+    for word in words:
+        key, equals, text = word.partition("=")
+        replaced.append(f"{key}={','.join(map(plain, text.split(',')))}" if equals and key in integers else word)
+    return replaced
+
+
 def check_overrides(words: Sequence[str], extra_dir: str | None = None) -> None:
     """Name the first unknown group option or key with its nearest neighbours.
 
@@ -72,7 +91,7 @@ def check_overrides(words: Sequence[str], extra_dir: str | None = None) -> None:
                 name = override.key_or_group
                 raise UserError(f"{name}={value} is not known: {nearest(str(value), options)}")
         if not override.is_sweep_override():
-            chosen.append(override.input_line)
+            chosen.append(str(override.input_line))
     for override in parsed:
         key = override.key_or_group
         if key in known_groups or key.startswith("hydra"):

@@ -16,7 +16,7 @@ from rich.table import Table
 from rmc_rl.config import compose_config, describe, to_config
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import shown
-from rmc_rl.overrides import check_overrides, groups
+from rmc_rl.overrides import check_overrides, groups, whole_numbers
 from rmc_rl.paths import config_dir
 
 USAGE = """\
@@ -39,7 +39,7 @@ Options:
 @reports_user_errors
 def main() -> None:
     """Check what was typed, then hand over to Hydra."""
-    words = sys.argv[1:]
+    words = sys.argv[1:] = whole_numbers(sys.argv[1:])
     if "-h" in words or "--help" in words:
         print_help()
         return
@@ -97,7 +97,7 @@ def print_help() -> None:
         choices = item.metadata["choices"]
         meaning = item.metadata["meaning"] + (f" ({', '.join(choices)})" if choices else "")
         if isinstance(value, DictConfig):
-            rows = [f"{key}.{name}={shown(part)}" for name, part in value.items()] or [f"{key}={{}}"]
+            rows = [f"{key}.{name!s}={shown(part)}" for name, part in value.items()] or [f"{key}={{}}"]
         else:
             rows = [f"{key}={shown(value)}"]
         console.print(*(f"  {row}" for row in rows), sep="\n", soft_wrap=True)

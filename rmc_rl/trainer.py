@@ -197,7 +197,7 @@ class _Loop:
             return
         state = self.engine.get_state()
         # A distributed learner may have finished another update since its last figures: the state knows.
-        info = {
+        info: dict[str, Any] = {
             "steps": int(state["learner"]["steps"]),
             "updates": int(state["learner"]["updates"]),
             "episodes": self.episodes.get_state(),
@@ -216,7 +216,7 @@ class _Loop:
             prune(self.folder.checkpoints, CHECKPOINTS_KEPT, self.config.checkpoint.keep_every_steps)
         except OSError as error:
             if not self.warned_about_saving:
-                self.display.say(f"a checkpoint could not be written ({error}); the earlier one stays, training goes on")
+                self.display.say(f"no checkpoint was written ({error}): the earlier one stays, training goes on")
             self.warned_about_saving = True
             return
         self.warned_about_saving = False

@@ -10,6 +10,7 @@ unroll; at most `max_queued_batches` batches wait for the learner, then actors p
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -108,10 +109,10 @@ class RayEngine:
         try:
             start_ray(config, num_actors, threads, self._temporary)
             gpus = 1 if device == "cuda" else 0
-            learner_class = ray.remote(num_cpus=threads, num_gpus=gpus, max_concurrency=1)(LearnerProcess)
+            learner_class: Any = ray.remote(num_cpus=threads, num_gpus=gpus)(LearnerProcess)
             learner_state = None if state is None else state["learner"]
-            self._learner = learner_class.remote(config, interface, threads, device, learner_state)
-            self._actor_class = ray.remote(num_cpus=config.engine.actor_threads)(ActorProcess)
+            self._learner: Any = learner_class.remote(config, interface, threads, device, learner_state)
+            self._actor_class: Any = ray.remote(num_cpus=config.engine.actor_threads)(ActorProcess)
             self._actors = {number: self._start_actor(number) for number in range(num_actors)}
             self._weights = self._learner.weights.remote()
             ray.get(self._weights)  # a learner that cannot start says so here
@@ -210,7 +211,7 @@ def start_ray(config: Config, num_actors: int, learner_threads: int, temporary: 
             object_store_memory=config.engine.object_store_mb * 2**20,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             _node_ip_address="127.0.0.1",
             _temp_dir=temporary,
         )

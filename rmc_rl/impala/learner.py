@@ -52,9 +52,7 @@ class Learner:
         learning_rate = scheduled(
             config.learning_rate, config.learning_rate_final, config.learning_rate_schedule, progress
         )
-        entropy_cost = scheduled(
-            config.entropy_cost, config.entropy_cost_final, config.entropy_cost_schedule, progress
-        )
+        entropy_cost = scheduled(config.entropy_cost, config.entropy_cost_final, config.entropy_cost_schedule, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
 
@@ -80,12 +78,18 @@ class Learner:
         loss.total.backward()
         limit = config.max_grad_norm if config.max_grad_norm is not None else math.inf
         grad_norm = torch.nn.utils.clip_grad_norm_(self.agent.parameters(), limit)
-        figures = torch.stack(
-            [loss.total.detach(), loss.policy, loss.value, loss.entropy, loss.mean_value, loss.mean_rho]
-            + [loss.explained_variance, grad_norm]
-        ).tolist()  # one transfer; on a GPU this waits for the update's forward and backward
-        names = ["loss", "policy_loss", "value_loss", "entropy", "value", "rho", "explained_variance", "grad_norm"]
-        metrics: dict[str, Any] = dict(zip(names, figures, strict=True))
+        tensors = {
+            "loss": loss.total.detach(),
+            "policy_loss": loss.policy,
+            "value_loss": loss.value,
+            "entropy": loss.entropy,
+            "value": loss.mean_value,
+            "rho": loss.mean_rho,
+            "explained_variance": loss.explained_variance,
+            "grad_norm": grad_norm,
+        }
+        figures = torch.stack(list(tensors.values())).tolist()  # one transfer, which waits for the device
+        metrics: dict[str, Any] = dict(zip(tensors, figures, strict=True))
         if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["grad_norm"])):
             raise NonFiniteLossError(
                 f"the loss of update {self.updates + 1} is not finite (loss {metrics['loss']}, gradient norm "
@@ -174,4 +178,3 @@ def make_optimizer(agent: torch.nn.Module, config: LearnerConfig) -> torch.optim
         eps=config.epsilon,
         momentum=config.rmsprop_momentum,
     )
-

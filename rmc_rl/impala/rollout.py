@@ -63,13 +63,12 @@ def join(rollouts: Sequence[Rollout]) -> Rollout:
     """
     if len(rollouts) == 1:
         return rollouts[0]
-    axis = {"core_state": 0, "episode_return": 0, "episode_length": 0}
-    joined = {
-        item.name: map_tree(
-            lambda *parts, a=axis.get(item.name, 1): np.concatenate(parts, axis=a),
-            *(getattr(rollout, item.name) for rollout in rollouts),
-        )
-        for item in fields(Rollout)
-        if item.name != "weights_version"
-    }
+    without_time = {"core_state", "episode_return", "episode_length"}
+
+    def concatenate(name: str) -> Any:
+        axis = 0 if name in without_time else 1
+        parts = (getattr(rollout, name) for rollout in rollouts)
+        return map_tree(lambda *arrays: np.concatenate(arrays, axis=axis), *parts)
+
+    joined = {item.name: concatenate(item.name) for item in fields(Rollout) if item.name != "weights_version"}
     return Rollout(**joined, weights_version=min(rollout.weights_version for rollout in rollouts))

@@ -1,0 +1,53 @@
+"""What an agent is made of: memory cores, torsos, heads. Knows PyTorch and nothing else.
+
+``Agent`` joins them; ``make_core`` and ``make_torso`` build parts by name; ``RelationalMemory`` is the core this is
+all about.
+"""
+
+from rmc_agents.agent import Agent, AgentOutput, squash
+from rmc_agents.core import Core, State
+from rmc_agents.heads import PolicyHead, ValueHead, entropy, log_prob, mode, sample
+from rmc_agents.lstm import LSTMCore
+from rmc_agents.registry import Registry, core_names, make_core, register_core
+from rmc_agents.rmc import RelationalMemory, padded_identity
+from rmc_agents.torso import (
+    GridTorso,
+    MLPTorso,
+    Torso,
+    ViewportTorso,
+    make_torso,
+    register_torso,
+    torso_names,
+)
+from rmc_agents.tree import leaves, map_tree, select
+
+__all__ = [
+    "Agent",
+    "AgentOutput",
+    "Core",
+    "GridTorso",
+    "LSTMCore",
+    "MLPTorso",
+    "PolicyHead",
+    "Registry",
+    "RelationalMemory",
+    "State",
+    "Torso",
+    "ValueHead",
+    "ViewportTorso",
+    "core_names",
+    "entropy",
+    "leaves",
+    "log_prob",
+    "make_core",
+    "make_torso",
+    "map_tree",
+    "mode",
+    "padded_identity",
+    "register_core",
+    "register_torso",
+    "sample",
+    "select",
+    "squash",
+    "torso_names",
+]

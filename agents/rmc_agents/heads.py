@@ -1,0 +1,80 @@
+"""Heads: from the core's output to the policy over discrete actions and the value of the state.
+
+The policy is a categorical distribution given by its logits ``[..., A]``; the functions here are all that acting and
+learning need of it. They work in at least float32, whatever narrower type the network ran in, because the ratio of two
+policies' probabilities is what off-policy correction rests on.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rmc_agents.initialisers import initialise_
+
+POLICY_GAIN = 0.01
+"""Scale of the initial policy weights: so small that every action starts almost equally likely."""
+
+
+class PolicyHead(nn.Module):
+    """Linear map from features ``[..., input_size]`` to logits ``[..., num_actions]``.
+
+    Its initial weights are orthogonal with gain 0.01, so that the first policy is nearly uniform and early experience
+    is not bent towards some arbitrary action.
+    """
+
+    def __init__(self, input_size: int, num_actions: int) -> None:
+        super().__init__()
+        if num_actions < 1:
+            raise ValueError(f"num_actions: {num_actions} given, at least 1 needed")
+        self.linear = nn.Linear(input_size, num_actions)
+        nn.init.orthogonal_(self.linear.weight, gain=POLICY_GAIN)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of the policy."""
+        return self.linear(features)
+
+
+class ValueHead(nn.Module):
+    """Linear map from features ``[..., input_size]`` to one value each, ``[...]``."""
+
+    def __init__(self, input_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(input_size, 1)
+        initialise_(self)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Expected discounted return."""
+        return self.linear(features).squeeze(-1)
+
+
+def sample(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw an action from each policy: logits ``[..., A]`` to int64 ``[...]``.
+
+    ``generator`` must live on the device of the logits. An exponential race: the minimum of E_a / p_a over independent
+    E_a ~ Exp(1) falls on a with probability p_a; unlike ``torch.multinomial`` it never waits for the GPU.
+    """
+    logits = _widen(logits)
+    race = torch.empty_like(logits).exponential_(generator=generator)
+    return (logits - race.log()).argmax(dim=-1)
+
+
+def mode(logits: Tensor) -> Tensor:
+    """The likeliest action, the lowest number among equals: int64 ``[...]``."""
+    return logits.argmax(dim=-1)
+
+
+def log_prob(logits: Tensor, action: Tensor) -> Tensor:
+    """Log-probability of ``action`` (int64 ``[...]``) under logits ``[..., A]``."""
+    return torch.log_softmax(_widen(logits), dim=-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Entropy of each policy in nats, ``[...]``."""
+    log_probabilities = torch.log_softmax(_widen(logits), dim=-1)
+    return -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
+
+
+def _widen(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

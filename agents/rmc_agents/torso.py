@@ -1,0 +1,193 @@
+"""Torsos: what turns one observation into the features that the memory core reads.
+
+A torso sees all T * B frames at once, ``[N, ...]`` to ``[N, output_size]``; it has no memory of its own. Three are
+here: ``viewport`` for images of a few cells, ``grid`` for whole boards, ``mlp`` for vectors; ``make_torso`` builds them
+by name or chooses by the shape. Unsigned bytes are scaled to [0, 1] inside; other types are taken as they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rmc_agents.initialisers import initialise_
+from rmc_agents.registry import Registry
+
+VIEWPORT_MAX_SIDE = 8
+"""Images up to this height and width get the viewport torso from ``"auto"``."""
+
+
+class Torso(nn.Module):
+    """Base of all torsos.
+
+    Attributes:
+        observation_shape: shape of one observation, without the batch axis.
+        output_size: number of features.
+    """
+
+    observation_shape: tuple[int, ...]
+    output_size: int
+
+    def prepare(self, observation: Tensor) -> Tensor:
+        """Check ``[N, *observation_shape]``; convert to the type of the parameters, bytes scaled to [0, 1]."""
+        if tuple(observation.shape[1:]) != self.observation_shape or observation.dim() == 0:
+            raise ValueError(
+                f"observation: shape {list(observation.shape)} given, [N, *{list(self.observation_shape)}] needed"
+            )
+        converted = observation.to(next(self.parameters()).dtype)
+        return converted / 255 if observation.dtype == torch.uint8 else converted
+
+
+torsos: Registry[Torso] = Registry("torso")
+
+
+def register_torso(name: str) -> Callable[[type[Torso]], type[Torso]]:
+    """Class decorator: make a :class:`Torso` known to :func:`make_torso` as ``name``.
+
+    The constructor takes the observation's shape first and everything else by keyword.
+    """
+    return torsos.register(name)
+
+
+def make_torso(name: str, observation_shape: tuple[int, ...], is_image: bool, **options: Any) -> Torso:
+    """Build the torso registered as ``name``.
+
+    ``"auto"`` stands for ``"mlp"`` where ``is_image`` is false, ``"viewport"`` for images up to 8 x 8 and ``"grid"``
+    for larger ones. Raises ``ValueError`` for an unknown name or option or a shape that the torso cannot read,
+    ``TypeError`` for an option of the wrong type.
+    """
+    observation_shape = tuple(observation_shape)
+    if is_image:
+        _check_image_shape(observation_shape)
+    if name == "auto":
+        if not is_image:
+            name = "mlp"
+        else:
+            name = "viewport" if max(observation_shape[:2]) <= VIEWPORT_MAX_SIDE else "grid"
+    return torsos.make(name, observation_shape, **options)
+
+
+def torso_names() -> list[str]:
+    """The names that :func:`make_torso` knows besides ``"auto"``, sorted."""
+    return torsos.names()
+
+
+@register_torso("viewport")
+class ViewportTorso(Torso):
+    """Two small convolutions that keep the image's size, and the position of each cell (paper, appendix A.3).
+
+    12 then 24 kernels of 2 x 2, stride 1, each followed by ReLU; then two more channels hold each cell's x and y,
+    evenly spaced from -1 to 1. All cells together are the features: 5 * 5 * (24 + 2) = 650 for a 5 x 5 window. The
+    paper does not state the padding; its 5 x 5 baseline implies that the size is kept. An even kernel needs one more
+    row and column for that: they are added below and to the right.
+
+    Args:
+        observation_shape: (height, width, channels).
+    """
+
+    def __init__(self, observation_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        height, width, channels = _check_image_shape(observation_shape)
+        self.observation_shape = (height, width, channels)
+        self.output_size = height * width * (24 + 2)
+        self.convolution_1 = nn.Conv2d(channels, 12, kernel_size=2)
+        self.convolution_2 = nn.Conv2d(12, 24, kernel_size=2)
+        x = torch.linspace(-1, 1, width).expand(height, width)
+        y = torch.linspace(-1, 1, height).unsqueeze(1).expand(height, width)
+        self.position: Tensor
+        self.register_buffer("position", torch.stack([x, y], dim=-1), persistent=False)  # [H, W, 2]
+        initialise_(self)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """``[N, H, W, C]`` to ``[N, H * W * 26]``."""
+        # A permuted view, not a copy: for so few channels the channels-last convolution is the faster one.
+        maps = self.prepare(observation).permute(0, 3, 1, 2)  # [N, C, H, W]
+        for convolution in (self.convolution_1, self.convolution_2):
+            maps = F.relu(convolution(F.pad(maps, (0, 1, 0, 1))))
+        cells = maps.permute(0, 2, 3, 1)  # [N, H, W, 24]
+        position = self.position.expand(cells.shape[0], -1, -1, -1)
+        return torch.cat([cells, position], dim=-1).flatten(1)
+
+
+@register_torso("grid")
+class GridTorso(Torso):
+    """Two 3 x 3 convolutions of 16 kernels, strides 1 and 2, and a linear layer of 256, each followed by ReLU.
+
+    The network of the I2A paper's model-free agent for the full Mini Pacman board. The convolutions are not padded: the
+    outermost cells of such a board are its wall.
+
+    Args:
+        observation_shape: (height, width, channels); height and width at least 5.
+        hidden_size: width of the linear layer.
+    """
+
+    def __init__(self, observation_shape: tuple[int, ...], *, hidden_size: int = 256) -> None:
+        super().__init__()
+        height, width, channels = _check_image_shape(observation_shape)
+        if min(height, width) < 5:
+            raise ValueError(
+                f"observation_shape: {list(observation_shape)} given, at least 5 x 5 cells needed for 'grid'"
+            )
+        _check_hidden_sizes("hidden_size", (hidden_size,))
+        self.observation_shape = (height, width, channels)
+        self.output_size = hidden_size
+        self.convolution_1 = nn.Conv2d(channels, 16, kernel_size=3)
+        self.convolution_2 = nn.Conv2d(16, 16, kernel_size=3, stride=2)
+        # A side of s cells has s - 2 after the first convolution and (s - 2 - 3) // 2 + 1 after the second.
+        cells = ((height - 5) // 2 + 1) * ((width - 5) // 2 + 1)
+        self.linear = nn.Linear(16 * cells, hidden_size)
+        initialise_(self)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """``[N, H, W, C]`` to ``[N, hidden_size]``."""
+        maps = self.prepare(observation).permute(0, 3, 1, 2)  # [N, C, H, W], a channels-last view
+        maps = F.relu(self.convolution_2(F.relu(self.convolution_1(maps))))
+        return F.relu(self.linear(maps.permute(0, 2, 3, 1).flatten(1)))
+
+
+@register_torso("mlp")
+class MLPTorso(Torso):
+    """Linear layers, each followed by ReLU, over the flattened observation.
+
+    Args:
+        observation_shape: any.
+        hidden_sizes: widths of the layers, at least one.
+    """
+
+    def __init__(self, observation_shape: tuple[int, ...], *, hidden_sizes: tuple[int, ...] = (64, 64)) -> None:
+        super().__init__()
+        _check_hidden_sizes("hidden_sizes", tuple(hidden_sizes))
+        self.observation_shape = tuple(observation_shape)
+        widths = [math.prod(observation_shape), *hidden_sizes]
+        if widths[0] < 1:
+            raise ValueError(f"observation_shape: {list(observation_shape)} given, no axis of length 0 allowed")
+        self.output_size = widths[-1]
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in itertools.pairwise(widths))
+        initialise_(self)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """``[N, *observation_shape]`` to ``[N, hidden_sizes[-1]]``."""
+        features = self.prepare(observation).reshape(observation.shape[0], -1)
+        for layer in self.layers:
+            features = F.relu(layer(features))
+        return features
+
+
+def _check_image_shape(observation_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    if len(observation_shape) != 3 or min(observation_shape) < 1:
+        raise ValueError(
+            f"observation_shape: {list(observation_shape)} given, [height, width, channels] needed for an image"
+        )
+    height, width, channels = observation_shape
+    return height, width, channels
+
+
+def _check_hidden_sizes(name: str, sizes: tuple[int, ...]) -> None:
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"{name}: {list(sizes)} given, at least one layer of width at least 1 needed")

@@ -1,0 +1,232 @@
+"""The two faces of a batch of games: ``gymnasium.Env`` for one, ``gymnasium.vector.VectorEnv`` for many.
+
+Both call the same kernels, so game ``i`` of a vector environment reset with seed ``s`` is, observation for observation,
+the scalar environment reset with seed ``s + i``; where the vector environment resets a game by itself, the scalar one
+is to be reset without a seed. A game names its class in ``game_class`` and inherits the rest.
+"""
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from rmc_envs.batch import Batch, Game
+from rmc_envs.random_stream import LARGEST_SEED
+
+RENDER_FPS = 10
+
+
+def _entropy(generator: np.random.Generator) -> int:
+    return int(generator.integers(LARGEST_SEED, dtype=np.uint64, endpoint=True))
+
+
+class GameEnv(gymnasium.Env[np.ndarray, np.int64]):
+    """One game.
+
+    Arguments:
+        render_mode: ``"rgb_array"`` (needs neither display nor pygame), ``"human"`` (a pygame window) or None.
+        **options: the game's own, see its class.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": RENDER_FPS}  # noqa: RUF012
+    game_class: ClassVar[type[Game]]
+
+    def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
+        _check_render_mode(render_mode, self.metadata)
+        self.render_mode = render_mode
+        self._batch = Batch(self.game_class(**options), 1)
+        self.observation_space = self._batch.game.observation_space
+        self.action_space = self._batch.game.action_space
+        self._everything = np.ones(1, np.bool_)
+        self._window: Any = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode. Without a seed the game's random stream goes on; there are no options."""
+        _refuse_options(options)
+        super().reset(seed=seed)
+        self._batch.reset([seed], self._everything, lambda: _entropy(self.np_random))
+        self._show()
+        return self._batch.outputs.observation[0].copy(), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Play one action.
+
+        Raises:
+            ResetNeeded: before the first reset, and after an episode's end.
+            TypeError, ValueError: for what is no action.
+        """
+        batch = self._batch
+        if not batch.all_started:
+            raise ResetNeeded("call reset() before the first step()")
+        if batch.outputs.needs_reset[0]:
+            raise ResetNeeded("the episode has ended: call reset() before the next step()")
+        try:
+            number = operator.index(action)
+        except TypeError:
+            raise TypeError(f"action must be an integer, got {action!r}") from None
+        outputs = batch.step_one(number)
+        self._show()
+        return (
+            outputs.observation[0].copy(),
+            outputs.reward.item(),
+            outputs.terminated.item(),
+            outputs.truncated.item(),
+            {},
+        )
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]
+        """The frame, uint8 [height, width, 3], in mode ``"rgb_array"``; None in the others."""
+        if self.render_mode is None:
+            gymnasium.logger.warn(
+                'render() was called without a render mode: make the environment with render_mode="rgb_array"'
+            )
+        if self.render_mode != "rgb_array":
+            return None
+        return self._batch.game.frame(self._batch.state, 0)
+
+    def _show(self) -> None:
+        """Bring the window of mode ``"human"`` up to date."""
+        if self.render_mode != "human":
+            return
+        if self._window is None:
+            from rmc_envs.window import Window  # pygame is needed here only
+
+            self._window = Window(type(self).__name__, self.metadata["render_fps"])
+        self._window.show(self._batch.game.frame(self._batch.state, 0))
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Copies of everything that decides how the game goes on, as a batch of one game."""
+        return self._batch.get_state()
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore what ``get_state`` returned; ValueError for what it cannot have returned."""
+        self._batch.set_state(state)
+
+
+class GameVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """A batch of games, stepped by one call of compiled code, with Gymnasium's next-step autoreset.
+
+    The step that ends an episode returns its final observation as an ordinary row; the next step ignores that game's
+    action, pays 0 and returns the first observation of the next episode.
+
+    Arguments:
+        num_envs: how many games.
+        render_mode: ``"rgb_array"`` or None.
+        copy: whether what ``reset`` and ``step`` return is the caller's own (default); otherwise they return the
+            internal buffers, which the next call overwrites.
+        **options: the game's own, see its class.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "render_modes": ["rgb_array"],
+        "render_fps": RENDER_FPS,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+    game_class: ClassVar[type[Game]]
+
+    def __init__(self, *, num_envs: int = 1, render_mode: str | None = None, copy: bool = True, **options: Any) -> None:
+        _check_render_mode(render_mode, self.metadata)
+        self.render_mode = render_mode
+        self.copy = copy
+        self._batch = Batch(self.game_class(**options), num_envs)
+        self.num_envs = num_envs
+        self.single_observation_space = self._batch.game.observation_space
+        self.single_action_space = self._batch.game.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode in every game.
+
+        Arguments:
+            seed: an integer ``s`` seeds game ``i`` with ``s + i``; a sequence seeds each game with its own. Without a
+                seed (or with None in the sequence) a game's random stream goes on.
+            options: ``{"reset_mask": bool [num_envs]}`` resets those games only.
+        """
+        mask = self._reset_mask(options)
+        if seed is None:
+            seeds: Sequence[int | None] = [None] * self.num_envs
+        elif isinstance(seed, Sequence | np.ndarray):
+            seeds = list(seed)
+        else:
+            super().reset(seed=seed)
+            seeds = [seed + index for index in range(self.num_envs)]
+        self._batch.reset(seeds, mask, lambda: _entropy(self.np_random))
+        observation = self._batch.outputs.observation
+        return (observation.copy() if self.copy else observation), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Play one action of every game (integers [num_envs]).
+
+        Raises:
+            ResetNeeded: before the first reset.
+            TypeError, ValueError: for what are no actions.
+        """
+        if not self._batch.all_started:
+            raise ResetNeeded("call reset() before the first step()")
+        outputs = self._batch.step(actions)
+        if self.copy:
+            return (
+                outputs.observation.copy(),
+                outputs.reward.copy(),
+                outputs.terminated.copy(),
+                outputs.truncated.copy(),
+                {},
+            )
+        return outputs.observation, outputs.reward, outputs.terminated, outputs.truncated, {}
+
+    def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
+        """A tuple of each game's frame, uint8 [height, width, 3]; None without a render mode."""
+        if self.render_mode is None:
+            gymnasium.logger.warn(
+                'render() was called without a render mode: make the environment with render_mode="rgb_array"'
+            )
+            return None
+        return tuple(self._batch.game.frame(self._batch.state, index) for index in range(self.num_envs))
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Copies of everything that decides how the games go on; each array's first axis counts the games."""
+        return self._batch.get_state()
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore what ``get_state`` returned; ValueError for what it cannot have returned."""
+        self._batch.set_state(state)
+
+    def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
+        remaining = dict(options or {})
+        mask = remaining.pop("reset_mask", None)
+        _refuse_options(remaining)
+        if mask is None:
+            return np.ones(self.num_envs, np.bool_)
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
+            raise ValueError(
+                f"options['reset_mask'] must be bool of shape ({self.num_envs},) with one game set at least, "
+                f"got {mask.dtype} of shape {mask.shape}"
+            )
+        return mask
+
+
+def _check_render_mode(render_mode: str | None, metadata: dict[str, Any]) -> None:
+    if render_mode is not None and render_mode not in metadata["render_modes"]:
+        raise ValueError(f"render_mode must be None or one of {metadata['render_modes']}, got {render_mode!r}")
+
+
+def _refuse_options(options: dict[str, Any] | None) -> None:
+    if options:
+        raise ValueError(f"options must be empty here, got {sorted(options)}")
