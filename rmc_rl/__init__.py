@@ -10,6 +10,7 @@ The command line does the same and more: ``python -m rmc_rl.train --help``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from rmc_rl.config import Config
     from rmc_rl.policy import Policy
     from rmc_rl.trainer import TrainingResult
+
+# Read when torch is imported. Its threads otherwise spin while they wait for one another, which on a machine that is
+# also doing something else (actors beside a learner, say) has cost a factor of ten.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 try:
     __version__ = version("rmc-rl")

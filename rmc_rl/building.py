@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 import torch
+
 from rmc_agents import Agent
 from rmc_agents.registry import make_core
-
 from rmc_rl.config import Config
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from rmc_agents import Agent, heads
 from rmc_agents.tree import map_tree
-
 from rmc_rl.building import build_agent
 from rmc_rl.checkpoint import latest_checkpoint, load_checkpoint
 from rmc_rl.config import Config, read_config

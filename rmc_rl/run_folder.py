@@ -85,14 +85,14 @@ def create_run_folder(config: Config) -> RunFolder:
 def find_run(run: str, runs_dir: str = "runs") -> Path:
     """The folder of a run: a path, the name of a folder in `runs_dir`, or ``latest``.
 
-    ``latest`` is the newest folder, sweeps included, that holds a checkpoint.
+    ``latest`` is the folder with the newest checkpoint.
 
     Raises:
         UserError: there is no such run, or it holds nothing to go on from.
     """
     base = Path(runs_dir)
     if run == "latest":
-        found = [path.parent for path in [*base.glob("*/config.yaml"), *base.glob("sweeps/*/*/config.yaml")]]
+        found = [path.parent for path in base.glob("*/config.yaml")]
         usable = [path for path in found if checkpoints(path / "checkpoints")]
         if not usable:
             what = "no run with a checkpoint" if found else "no run"

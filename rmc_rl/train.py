@@ -6,6 +6,7 @@ word is named with its nearest neighbours.
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import hydra
@@ -39,26 +40,27 @@ Options:
 @reports_user_errors
 def main() -> None:
     """Check what was typed, then hand over to Hydra."""
-    words = sys.argv[1:] = whole_numbers(sys.argv[1:])
-    if "-h" in words or "--help" in words:
+    flags, overrides = _flags().parse_known_args(sys.argv[1:])
+    unknown = [word for word in overrides if word.startswith("-")]
+    if unknown:
+        raise UserError(f"unknown option '{unknown[0]}' (--help lists the options)")
+    if flags.help:
         print_help()
         return
-    overrides = [word for word in words if not word.startswith("-")]
-    extra_dir = None
-    if "--config-dir" in words or "-cd" in words:
-        position = words.index("--config-dir" if "--config-dir" in words else "-cd") + 1
-        if position >= len(words):
-            raise UserError("--config-dir needs a folder")
-        extra_dir = words[position]
-        overrides.remove(extra_dir)
+    overrides = whole_numbers(overrides)
+    extra_dir = flags.config_dir
     check_overrides(overrides, extra_dir)
-    sweep = any(word in words for word in ("-m", "--multirun"))
-    if not sweep:
+    if not flags.multirun:
         swept = [word for word in overrides if _is_sweep(word)]
         if swept:
             raise UserError(f"'{swept[0]}' names several values: --multirun runs each of them")
         to_config(compose_config(overrides, extra_dir))
     _extra_dir.append(extra_dir)
+    for_hydra = {"--multirun": flags.multirun, "--cfg": flags.cfg, "--config-dir": extra_dir}
+    sys.argv[1:] = overrides
+    for flag, value in for_hydra.items():
+        if value:
+            sys.argv += [flag] if value is True else [flag, value]
     _hydra_main()
 
 
@@ -74,6 +76,15 @@ def _hydra_main(composed: DictConfig) -> None:
 
     # The words, not the composed values, because a resumed run takes over only what was typed.
     train(list(HydraConfig.get().overrides.task), extra_dir=_extra_dir[-1])
+
+
+def _flags() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, prog="python -m rmc_rl.train")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-cd", "--config-dir")
+    parser.add_argument("-c", "--cfg", choices=("job", "hydra", "all"))
+    return parser
 
 
 def print_help() -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rmc_rl.building import build_agent, learner_device
 from rmc_rl.checkpoint import checkpoint_name, latest_checkpoint, load_checkpoint, prune, save_checkpoint
 from rmc_rl.config import Config, changes, make_config, read_config
 from rmc_rl.display import Display, make_display
@@ -52,8 +53,8 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
         words = [config] if isinstance(config, str) else config
         config = make_config(*words, extra_dir=extra_dir)
     if config.resume is None:
-        _check_environment(config)
-        return _run(config, create_run_folder(config), None, [])
+        agent_interface = _check(config)
+        return _run(config, agent_interface, create_run_folder(config), None, [])
     path = find_run(config.resume, config.runs_dir)
     folder = RunFolder(path)
     try:
@@ -61,7 +62,7 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
         check_overrides(words, extra_dir)
         config = overridden(saved, [word for word in words if not word.startswith(("resume=", "runs_dir="))], extra_dir)
         checkpoint = load_checkpoint(latest_checkpoint(folder.checkpoints))
-        _check_environment(config)
+        agent_interface = _check(config)
     except BaseException:
         folder.close()
         raise
@@ -70,16 +71,25 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
         folder.write_config(config)
     notes = [f"resuming {path} after {checkpoint[1]['steps']:,} steps"]
     notes += [f"  changed {line}" for line in differences]
-    return _run(config, folder, checkpoint, notes)
+    return _run(config, agent_interface, folder, checkpoint, notes)
 
 
-def _check_environment(config: Config) -> None:
-    """Make the environment once before anything is started or written, so that bad input costs nothing."""
-    make_vector(config.env, 1, trust=config.trust).close()
+def _check(config: Config) -> Interface:
+    """Make environment and agent once before anything is started or written, so that bad input costs nothing."""
+    env = make_vector(config.env, 1, trust=config.trust)
+    found = interface(env.single_observation_space, env.single_action_space)
+    env.close()
+    build_agent(config, found)
+    learner_device(config)
+    return found
 
 
 def _run(
-    config: Config, folder: RunFolder, checkpoint: tuple[dict[str, Any], dict[str, Any]] | None, notes: list[str]
+    config: Config,
+    agent_interface: Interface,
+    folder: RunFolder,
+    checkpoint: tuple[dict[str, Any], dict[str, Any]] | None,
+    notes: list[str],
 ) -> TrainingResult:
     state, info = checkpoint if checkpoint is not None else (None, None)
     display = make_display(config)
@@ -95,9 +105,6 @@ def _run(
         writers = make_writers(config, folder.path, steps)
         for writer in writers:
             stack.callback(writer.close)
-        probe = make_vector(config.env, 1, trust=config.trust)
-        agent_interface = interface(probe.single_observation_space, probe.single_action_space)
-        probe.close()
         engine = make_engine(config, agent_interface, state, stop.is_set, display.say)
         stack.callback(engine.close)
         return _Loop(config, folder, engine, agent_interface, display, writers, info).run(stop)

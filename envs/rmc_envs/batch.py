@@ -195,6 +195,8 @@ class Batch:
             if name in self._fields:
                 restored[name] = given
         impossible = self.game.impossible_fields(restored)
+        if (np.asarray(arrays["started"]) & ~restored["stream"].any(axis=1)).any():
+            impossible.append("stream")  # a generator of zeros draws nothing but zeros
         if impossible:
             raise ValueError(f"state holds values that no such game can have, in {', '.join(impossible)}")
         for name, array in own.items():

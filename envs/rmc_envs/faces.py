@@ -25,7 +25,39 @@ def _entropy(generator: np.random.Generator) -> int:
     return int(generator.integers(LARGEST_SEED, dtype=np.uint64, endpoint=True))
 
 
-class GameEnv(gymnasium.Env[np.ndarray, np.int64]):
+class _Face:
+    """What both faces do alike."""
+
+    render_mode: str | None
+    _batch: Batch
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """Copies of everything that decides how the games go on; each array's first axis counts the games.
+
+        The scalar environment is a batch of one.
+        """
+        return self._batch.get_state()
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Restore what ``get_state`` returned; ValueError for what it cannot have returned."""
+        self._batch.set_state(state)
+
+    def _require_start(self) -> None:
+        if not self._batch.all_started:
+            raise ResetNeeded("call reset() first")
+
+    def _frames(self) -> list[np.ndarray]:
+        """Every game's frame, or none, with a warning, without a render mode."""
+        self._require_start()
+        if self.render_mode is None:
+            gymnasium.logger.warn(
+                'render() was called without a render mode: make the environment with render_mode="rgb_array"'
+            )
+            return []
+        return [self._batch.game.frame(self._batch.state, index) for index in range(self._batch.num_games)]
+
+
+class GameEnv(_Face, gymnasium.Env[np.ndarray, np.int64]):
     """One game.
 
     Arguments:
@@ -63,8 +95,7 @@ class GameEnv(gymnasium.Env[np.ndarray, np.int64]):
             TypeError, ValueError: for what is no action.
         """
         batch = self._batch
-        if not batch.all_started:
-            raise ResetNeeded("call reset() before the first step()")
+        self._require_start()
         if batch.outputs.needs_reset[0]:
             raise ResetNeeded("the episode has ended: call reset() before the next step()")
         try:
@@ -83,13 +114,8 @@ class GameEnv(gymnasium.Env[np.ndarray, np.int64]):
 
     def render(self) -> np.ndarray | None:  # type: ignore[override]
         """The frame, uint8 [height, width, 3], in mode ``"rgb_array"``; None in the others."""
-        if self.render_mode is None:
-            gymnasium.logger.warn(
-                'render() was called without a render mode: make the environment with render_mode="rgb_array"'
-            )
-        if self.render_mode != "rgb_array":
-            return None
-        return self._batch.game.frame(self._batch.state, 0)
+        frames = self._frames()
+        return frames[0] if self.render_mode == "rgb_array" else None
 
     def _show(self) -> None:
         """Bring the window of mode ``"human"`` up to date."""
@@ -99,7 +125,7 @@ class GameEnv(gymnasium.Env[np.ndarray, np.int64]):
             from rmc_envs.window import Window  # pygame is needed here only
 
             self._window = Window(type(self).__name__, self.metadata["render_fps"])
-        self._window.show(self._batch.game.frame(self._batch.state, 0))
+        self._window.show(self._frames()[0])
 
     def close(self) -> None:
         """Close the window, if there is one."""
@@ -107,16 +133,8 @@ class GameEnv(gymnasium.Env[np.ndarray, np.int64]):
             self._window.close()
             self._window = None
 
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Copies of everything that decides how the game goes on, as a batch of one game."""
-        return self._batch.get_state()
 
-    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Restore what ``get_state`` returned; ValueError for what it cannot have returned."""
-        self._batch.set_state(state)
-
-
-class GameVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class GameVectorEnv(_Face, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """A batch of games, stepped by one call of compiled code, with Gymnasium's next-step autoreset.
 
     The step that ends an episode returns its final observation as an ordinary row; the next step ignores that game's
@@ -177,8 +195,7 @@ class GameVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             ResetNeeded: before the first reset.
             TypeError, ValueError: for what are no actions.
         """
-        if not self._batch.all_started:
-            raise ResetNeeded("call reset() before the first step()")
+        self._require_start()
         outputs = self._batch.step(actions)
         if self.copy:
             return (
@@ -192,20 +209,7 @@ class GameVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
         """A tuple of each game's frame, uint8 [height, width, 3]; None without a render mode."""
-        if self.render_mode is None:
-            gymnasium.logger.warn(
-                'render() was called without a render mode: make the environment with render_mode="rgb_array"'
-            )
-            return None
-        return tuple(self._batch.game.frame(self._batch.state, index) for index in range(self.num_envs))
-
-    def get_state(self) -> dict[str, np.ndarray]:
-        """Copies of everything that decides how the games go on; each array's first axis counts the games."""
-        return self._batch.get_state()
-
-    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Restore what ``get_state`` returned; ValueError for what it cannot have returned."""
-        self._batch.set_state(state)
+        return tuple(self._frames()) or None
 
     def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
         remaining = dict(options or {})

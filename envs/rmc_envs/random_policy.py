@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=3000, help="per task, a multiple of 100 (default 3000)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    print(f"{'task':8} {'return: ours':>22} {'original':>16} {'length: ours':>18} {'original':>10}")
+    print(f"{'task':8} {'return: ours':>22} {'original':>18} {'length: ours':>16} {'original':>10}")
     for task, original in REFERENCE.items():
         try:
             ours = statistics(*random_episodes(task, arguments.episodes, arguments.seed))

@@ -4,8 +4,8 @@ Every draw of a game comes from a ``uint64 [4]`` array in its state: a xoshiro25
 filled from the game's 64-bit seed by splitmix64, so that neighbouring seeds give unrelated streams. A game therefore
 depends on its seed and its actions alone, not on the batch it plays in, and saving the array saves the dice.
 
-These functions are compiled into the kernels that call them. Numba's cache looks at the file of the outermost function
-only: after editing this file, touch the kernel files or delete their ``__pycache__``.
+These functions are compiled into the kernels that call them. Numba's cache knows a kernel by the date of its own file
+only: after editing this file, or another that kernels take functions or tables from, delete ``__pycache__``.
 """
 
 import numpy as np

@@ -20,7 +20,11 @@ from typing import Any
 
 import numpy as np
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported
+# Read when ray is imported.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# Ray on Linux replaces the loopback address by the machine's own; this is the switch of the other systems, where it
+# stays on the loopback address.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a process without a GPU keeps its CUDA variables
 import ray
 from ray.exceptions import RayActorError, RayTaskError
@@ -34,6 +38,7 @@ from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.learner import Learner
 from rmc_rl.impala.rollout import Rollout
 
+LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.5
 MAX_RESTARTS_WITHOUT_ROLLOUT = 3
 
@@ -212,11 +217,17 @@ def start_ray(config: Config, num_actors: int, learner_threads: int, temporary: 
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            _node_ip_address="127.0.0.1",
+            _node_ip_address=LOOPBACK,
             _temp_dir=temporary,
         )
     except Exception as error:
         raise UserError(f"Ray does not start ({error}): engine=inline trains without it") from error
+    address = ray.util.get_node_ip_address()
+    if address != LOOPBACK:
+        raise UserError(
+            f"Ray would listen on {address}, open to the network, because ray was imported before rmc_rl: "
+            "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 in the environment, or use engine=inline"
+        )
 
 
 def share_cores(config: Config, device: str) -> tuple[int, int]:

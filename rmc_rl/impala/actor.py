@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
+
 from rmc_agents import heads
 from rmc_agents.agent import Agent
 from rmc_agents.tree import map_tree
-
 from rmc_rl.errors import UserError
 from rmc_rl.impala.rollout import Rollout
 from rmc_rl.impala.weights import load_weights

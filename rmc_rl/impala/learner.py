@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from rmc_agents.agent import Agent
 from rmc_agents.tree import map_tree
-
 from rmc_rl.config import LearnerConfig
 from rmc_rl.errors import NonFiniteLossError
 from rmc_rl.impala.loss import impala_loss

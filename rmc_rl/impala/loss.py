@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from rmc_agents import heads
-from rmc_agents.agent import AgentOutput
 from torch import Tensor
 
+from rmc_agents import heads
+from rmc_agents.agent import AgentOutput
 from rmc_rl.config import LearnerConfig
 from rmc_rl.impala.vtrace import vtrace
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+
 from rmc_agents.tree import map_tree
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from rmc_agents import Agent, LSTMCore, core_names, leaves, make_core, map_tree, squash
 from torch import Tensor
+
+from rmc_agents import Agent, LSTMCore, core_names, leaves, make_core, map_tree, squash
 
 OPTIONS: dict[str, dict[str, Any]] = {"rmc": {"mem_slots": 3, "head_size": 4}, "lstm": {"hidden_size": 8}}
 SHAPES = [pytest.param((5, 5, 3), True, id="image"), pytest.param((4,), False, id="vector")]

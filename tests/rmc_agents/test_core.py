@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from rmc_agents import Core, core_names, leaves, make_core, map_tree, select
 from rmc_agents.core import check_state
-from torch import Tensor
 
 INPUT_SIZE = 3
 

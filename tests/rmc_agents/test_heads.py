@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from rmc_agents import PolicyHead, ValueHead, entropy, log_prob, mode, sample
 from torch.distributions import Categorical
+
+from rmc_agents import PolicyHead, ValueHead, entropy, log_prob, mode, sample
 
 
 def test_policy_head_starts_nearly_uniform() -> None:

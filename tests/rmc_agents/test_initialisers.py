@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
+
 from rmc_agents import GridTorso, LSTMCore, MLPTorso, RelationalMemory, ValueHead, ViewportTorso
 from rmc_agents.initialisers import initialise_
-from torch import nn
 
 TRUNCATION = 0.8796  # standard deviation of a unit normal cut at two standard deviations
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rmc_agents import LSTMCore
 from torch import Tensor, nn
+
+from rmc_agents import LSTMCore
 
 
 def torch_lstm(core: LSTMCore) -> nn.LSTM:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
+
 from rmc_agents import Core, LSTMCore, Registry, RelationalMemory, core_names, make_core, register_core
 from rmc_agents.registry import matches
 

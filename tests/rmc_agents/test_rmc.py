@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from rmc_agents import RelationalMemory, padded_identity
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

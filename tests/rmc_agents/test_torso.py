@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from rmc_agents import GridTorso, MLPTorso, Torso, ViewportTorso, make_torso, register_torso, torso_names
 from rmc_agents.torso import torsos
 

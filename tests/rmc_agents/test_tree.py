@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+
 from rmc_agents import leaves, map_tree, select
 
 

@@ -114,9 +114,11 @@ def test_the_action_of_a_resetting_step_is_ignored(env_id: str, fixed_actions: F
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_scalar_step_is_refused_before_reset_and_after_the_end(env_id: str) -> None:
-    env = scalar(env_id)
-    with pytest.raises(ResetNeeded, match="before the first"):
+    env = scalar(env_id, render_mode="rgb_array")
+    with pytest.raises(ResetNeeded, match="first"):
         env.step(0)
+    with pytest.raises(ResetNeeded, match="first"):
+        env.render()
     env.reset(seed=0)
     for _ in range(5000):
         _, _, terminated, truncated, _ = env.step(1)

@@ -24,7 +24,9 @@ def test_disc_covers_its_area_smoothly() -> None:
     alpha = stamp[..., 3]
     assert abs(alpha.sum() / 24**2 - np.pi * 0.8**2 / 4) < 0.01
     assert ((alpha > 0) & (alpha < 1)).any()
-    np.testing.assert_allclose(stamp[alpha > 0][:, :3], np.broadcast_to((10, 20, 30), ((alpha > 0).sum(), 3)), rtol=1e-4)
+    np.testing.assert_allclose(
+        stamp[alpha > 0][:, :3], np.broadcast_to((10, 20, 30), ((alpha > 0).sum(), 3)), rtol=1e-4
+    )
 
 
 def test_later_layers_lie_on_top() -> None:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -73,5 +75,5 @@ def test_below_is_uniform(count: int) -> None:
 def test_neighbouring_seeds_give_unrelated_streams() -> None:
     firsts = [int(next_word(seeded(seed))) for seed in range(1000)]
     assert len(set(firsts)) == 1000
-    ones = np.mean([bin(a ^ b).count("1") for a, b in zip(firsts, firsts[1:], strict=False)])
+    ones = np.mean([bin(a ^ b).count("1") for a, b in pairwise(firsts)])
     assert abs(ones - 32) < 0.6

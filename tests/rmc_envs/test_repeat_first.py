@@ -46,9 +46,9 @@ def test_repeating_the_present_symbol_earns_the_memoryless_return() -> None:
 def test_memoryless_return() -> None:
     assert memoryless_return(4, 8) == pytest.approx((1 + 7 / 4) / 8)
     assert memoryless_return(2, 1) == 1.0
-    assert gymnasium.make("rmc/RepeatFirst-v0", num_symbols=5, length=3).unwrapped.memoryless_return == memoryless_return(
-        5, 3
-    )
+    assert gymnasium.make(
+        "rmc/RepeatFirst-v0", num_symbols=5, length=3
+    ).unwrapped.memoryless_return == memoryless_return(5, 3)
 
 
 def test_targets_and_distractors_are_uniform_and_independent() -> None:

@@ -1,0 +1,149 @@
+"""Plays episodes one step at a time, exactly as evaluation plays them, and tells everything about each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import load_env_creator
+
+from rmc_rl.engines import EVALUATION_SEEDS
+from rmc_rl.environment import find_spec, interface, make_single
+from rmc_rl.errors import UserError
+from rmc_rl.policy import Policy, PolicyState
+from rmc_rl.viewer.step import Step, memory_parts
+
+
+def action_stream(seed: int) -> np.random.Generator:
+    """The numbers that sample the actions of the episode of this seed, one a step; apart from the game's own stream."""
+    return np.random.default_rng([seed, 1])
+
+
+def sample_action(probabilities: np.ndarray, noise: float) -> int:
+    """The inverse of the distribution function of [A] probabilities at a uniform number from [0, 1)."""
+    reached = probabilities.cumsum() > noise
+    return int(reached.argmax()) if reached.any() else len(probabilities) - 1
+
+
+class Session:
+    """An agent at play.
+
+    Episode i starts from seed + i, and step t of it samples its action by the t-th number of that seed's stream: in
+    sampled mode and in greedy mode it is the episode that `rmc_rl.evaluate` plays from this seed.
+
+    Args:
+        policy: who plays.
+        seed: of the first episode.
+        greedy: take the likeliest action; may be changed at any time and counts from the next step on.
+        max_steps: cut an episode short after so many actions; None: play it to its end.
+        trust: whether the environment id may name a module.
+
+    Raises:
+        UserError: the environment cannot be made or does not fit the agent.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        seed: int = EVALUATION_SEEDS,
+        greedy: bool = False,
+        max_steps: int | None = None,
+        trust: bool = False,
+    ) -> None:
+        self.policy = policy
+        self.seed = seed
+        self.greedy = greedy
+        self.max_steps = max_steps
+        self.env = self._make_env(trust)
+        self._episode = -1
+        self._last: Step | None = None
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each action is called: the environment's `action_names`, or their numbers."""
+        count = self.policy.agent.num_actions
+        names = getattr(self.env.unwrapped, "action_names", None)
+        if names is None or len(names) != count:
+            return tuple(f"action {i}" for i in range(count))
+        return tuple(str(name) for name in names)
+
+    def advance(self) -> Step:
+        """The next step: of this episode or, where there is none yet or it is over, the first of the next one."""
+        last = self._last
+        if last is None or last.action is None:
+            return self.next_episode()
+        observation, reward, terminated, truncated, _ = self.env.step(last.action)
+        number = last.number + 1
+        ending = "terminated" if terminated else "truncated" if truncated else None
+        if ending is None and number == self.max_steps:
+            ending = "cut short"
+        return self._look(np.asarray(observation), float(reward), last.episode_return + float(reward), number, ending)
+
+    def next_episode(self) -> Step:
+        """The first step of the next episode, wherever this one stands."""
+        self._episode += 1
+        seed = self.seed + self._episode
+        self._noise = action_stream(seed)
+        self._state = self.policy.initial_state(1)
+        observation, _ = self.env.reset(seed=seed)
+        return self._look(np.asarray(observation), 0.0, 0.0, 0, None)
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+    def _look(
+        self, observation: np.ndarray, reward: float, episode_return: float, number: int, ending: str | None
+    ) -> Step:
+        first = np.array([number == 0])
+        thought = self.policy.think(observation[None], self._state, first, np.array([reward], np.float32))
+        probabilities = thought.probabilities[0]
+        action = None
+        if ending is None:
+            noise = self._noise.random()  # drawn in greedy mode too: number t belongs to step t
+            action = int(probabilities.argmax()) if self.greedy else sample_action(probabilities, noise)
+            self._state = PolicyState(thought.core, np.array([action]))
+        self._last = Step(
+            episode=self._episode,
+            seed=self.seed + self._episode,
+            number=number,
+            board=self._board(),
+            observation=observation,
+            probabilities=probabilities,
+            value=float(thought.value[0]),
+            memory=memory_parts(thought.core, getattr(self.policy.agent.core, "state_names", None)),
+            action=action,
+            reward=reward,
+            episode_return=episode_return,
+            ending=ending,
+        )
+        return self._last
+
+    def _make_env(self, trust: bool) -> gymnasium.Env[Any, Any]:
+        config = self.policy.config.env
+        spec = find_spec(config, trust)
+        try:
+            modes = getattr(load_env_creator(spec.entry_point), "metadata", {}) if spec.entry_point else {}
+        except Exception as error:
+            raise UserError(f"the environment '{config.id}' cannot be imported: {error}") from error
+        draws = "rgb_array" in modes.get("render_modes", ())
+        env = make_single(config, trust=trust, render_mode="rgb_array" if draws else None)
+        shown = interface(env.observation_space, env.action_space)
+        agent = self.policy.agent
+        if shown.observation_shape != agent.observation_shape or shown.num_actions != agent.num_actions:
+            raise UserError(
+                f"the agent sees {agent.observation_shape} and knows {agent.num_actions} actions, the environment shows "
+                f"{shown.observation_shape} and has {shown.num_actions}"
+            )
+        return env
+
+    def _board(self) -> np.ndarray | None:
+        if self.env.render_mode is None:
+            return None
+        try:
+            frame = self.env.render()
+        except gymnasium.error.Error as error:
+            raise UserError(f"the environment '{self.policy.config.env.id}' cannot draw itself: {error}") from error
+        return frame if isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[-1] == 3 else None
