@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rmc_rl.engines import EVALUATION_SEEDS
-from rmc_rl.environment import make_vector
+from rmc_rl.environment import Interface, interface, make_vector
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.policy import Policy, PolicyState, load
@@ -93,9 +93,11 @@ def _play(
     policy: Policy, count: int, seed: int, greedy: bool, trust: bool, advance: Callable[[int], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     env = make_vector(policy.config.env, count, trust=trust)
-    shape = env.single_observation_space.shape
-    if shape != policy.agent.observation_shape:
-        raise UserError(f"the agent sees {policy.agent.observation_shape}, the environment shows {shape}")
+    shown = interface(env.single_observation_space, env.single_action_space)
+    known = Interface(policy.agent.observation_shape, shown.is_image, policy.agent.num_actions)
+    if shown != known:
+        env.close()
+        raise UserError(f"the agent does not fit the environment: it was made for {known}, this is {shown}")
     seeds = [seed + i for i in range(count)]
     streams = [np.random.default_rng([one, 1]) for one in seeds]  # apart from the games' own streams
     observation, _ = env.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium takes a list, its hint does not

@@ -128,8 +128,9 @@ class CsvWriter:
         kept: list[dict[str, str]] = []
         if path.exists():
             with path.open(newline="") as file:
-                rows = csv.DictReader(file)
-                kept = [row for row in rows if (row["steps"] or "").isdigit() and int(row["steps"]) <= steps]
+                # A killed run may have left its last line half written: it lacks the last column.
+                whole = (row for row in csv.DictReader(file) if row.get(next(reversed(GLOSSARY))) is not None)
+                kept = [row for row in whole if row["steps"].isdigit() and int(row["steps"]) <= steps]
         replacement = path.with_suffix(".csv.new")
         self._file: IO[str] = replacement.open("w", newline="")
         self._writer = csv.DictWriter(self._file, list(GLOSSARY), restval="", extrasaction="ignore")

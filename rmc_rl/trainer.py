@@ -67,8 +67,6 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
         folder.close()
         raise
     differences = changes(saved, config)
-    if differences:
-        folder.write_config(config)
     notes = [f"resuming {path} after {checkpoint[1]['steps']:,} steps"]
     notes += [f"  changed {line}" for line in differences]
     return _run(config, agent_interface, folder, checkpoint, notes)
@@ -107,6 +105,8 @@ def _run(
             stack.callback(writer.close)
         engine = make_engine(config, agent_interface, state, stop.is_set, display.say)
         stack.callback(engine.close)
+        if notes:
+            folder.write_config(config)  # a resumed run's, once it is known to work
         return _Loop(config, folder, engine, agent_interface, display, writers, info).run(stop)
 
 

@@ -125,17 +125,17 @@ class Session:
         config = self.policy.config.env
         spec = find_spec(config, trust)
         try:
-            modes = getattr(load_env_creator(spec.entry_point), "metadata", {}) if spec.entry_point else {}
+            creator = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
         except Exception as error:
             raise UserError(f"the environment '{config.id}' cannot be imported: {error}") from error
-        draws = "rgb_array" in modes.get("render_modes", ())
+        draws = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
         env = make_single(config, trust=trust, render_mode="rgb_array" if draws else None)
         shown = interface(env.observation_space, env.action_space)
         agent = self.policy.agent
         if shown.observation_shape != agent.observation_shape or shown.num_actions != agent.num_actions:
             raise UserError(
-                f"the agent sees {agent.observation_shape} and knows {agent.num_actions} actions, the environment shows "
-                f"{shown.observation_shape} and has {shown.num_actions}"
+                f"the agent sees {agent.observation_shape} and knows {agent.num_actions} actions, "
+                f"the environment shows {shown.observation_shape} and has {shown.num_actions}"
             )
         return env
 
@@ -143,7 +143,7 @@ class Session:
         if self.env.render_mode is None:
             return None
         try:
-            frame = self.env.render()
+            frame: Any = self.env.render()
         except gymnasium.error.Error as error:
             raise UserError(f"the environment '{self.policy.config.env.id}' cannot draw itself: {error}") from error
         return frame if isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[-1] == 3 else None

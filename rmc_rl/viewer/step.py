@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from rmc_agents.tree import leaves
 
 
@@ -70,7 +71,8 @@ class Timeline:
     Attributes:
         values: the value estimate at each step.
         rewards: the reward that led to each step.
-        memory_limits: the largest magnitude so far in each part of the memory, by name: a scale that holds still.
+        memory_limits: a scale for each part of the memory, by name, that holds still: the largest so far of the
+            magnitude that 2 % of its numbers exceed (single units may be many times as large as the rest).
     """
 
     values: list[float] = field(default_factory=list)
@@ -86,8 +88,8 @@ class Timeline:
         self.values.append(step.value)
         self.rewards.append(step.reward)
         for part in step.memory:
-            largest = float(np.abs(part.values).max(initial=0.0))
-            self.memory_limits[part.name] = max(self.memory_limits[part.name], largest)
+            limit = float(np.quantile(np.abs(part.values), 0.98))
+            self.memory_limits[part.name] = max(self.memory_limits[part.name], limit)
 
 
 def memory_parts(core_state: Any, names: tuple[str, ...] | None = None) -> tuple[MemoryPart, ...]:

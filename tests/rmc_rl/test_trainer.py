@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rmc_rl.checkpoint import checkpoints, flatten, latest_checkpoint, load_checkpoint
+from rmc_rl.errors import NonFiniteLossError, UserError
+from rmc_rl.impala.learner import Learner
+from rmc_rl.metrics import TIMING
+from rmc_rl.run_folder import RunFolder
+from rmc_rl.trainer import TrainingResult, train
+
+SMALL = [
+    *("engine=inline", "engine.learner_threads=1", "env=repeat-first", "core.head_size=4", "actor.num_envs=8"),
+    *("actor.unroll_length=10", "total_steps=2000", "log.every_steps=500", "log.display=none"),
+]
+
+
+def run(folder: Path, *words: str) -> TrainingResult:
+    return train([*SMALL, f"runs_dir={folder}", *words])
+
+
+def rows(result: TrainingResult) -> list[dict[str, str]]:
+    with (result.run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_leaves_a_whole_run_folder(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.finished
+    assert 2000 <= result.steps < 2080
+    assert result.run.parent == tmp_path
+    assert {"config.yaml", "metrics.csv", "checkpoints", "tensorboard", "versions.json"} <= set(os.listdir(result.run))
+    table = rows(result)
+    assert [int(row["steps"]) // 500 for row in table] == [1, 2, 3, 4]
+    assert all(np.isfinite(float(row["loss"])) for row in table)
+    state, info = load_checkpoint(latest_checkpoint(result.run / "checkpoints"))
+    assert info["steps"] == result.steps == int(state["learner"]["steps"])
+    assert info["episodes"]["count"] == int(table[-1]["episodes"])
+    assert (result.run / "checkpoints" / "best").is_dir()
+
+
+def test_two_runs_of_a_seed_are_bit_identical(tmp_path: Path) -> None:
+    first, second = run(tmp_path), run(tmp_path)
+    assert first.run != second.run
+    states = [flatten(load_checkpoint(latest_checkpoint(r.run / "checkpoints"))[0]) for r in (first, second)]
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][name], err_msg=name)
+    untimed = [[{k: v for k, v in row.items() if k not in TIMING} for row in rows(r)] for r in (first, second)]
+    assert untimed[0] == untimed[1]
+
+
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", "total_steps=4000", "learner.learning_rate_schedule=constant")
+    cut = run(tmp_path / "cut", "total_steps=1999", "learner.learning_rate_schedule=constant")
+    resumed = train([f"resume={cut.run}", "total_steps=4000"])
+    assert resumed.run == cut.run
+    assert resumed.steps == whole.steps
+    states = [flatten(load_checkpoint(latest_checkpoint(r.run / "checkpoints"))[0]) for r in (whole, resumed)]
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][name], err_msg=name)
+    assert rows(resumed)[-1]["episodes"] == rows(whole)[-1]["episodes"]
+
+
+def test_resume_says_what_changed_and_keeps_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = run(tmp_path, "learner.discount=0.5")
+    train([f"resume={first.run.name}", f"runs_dir={tmp_path}", "total_steps=2500", "learner.entropy_cost=0.02"])
+    said = capsys.readouterr().err
+    assert f"resuming {first.run} after {first.steps:,} steps" in said
+    assert "changed total_steps: 2000 -> 2500" in said
+    assert "changed learner.entropy_cost: 0.01 -> 0.02" in said
+    assert "discount" not in said
+    stored = (first.run / "config.yaml").read_text()
+    assert "discount: 0.5" in stored
+    assert "total_steps: 2500" in stored
+
+
+def test_metrics_behind_the_checkpoint_are_trimmed(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    with (first.run / "metrics.csv").open("a") as file:
+        file.write("999999,1,1,0.0\n77")  # as a killed run may leave it
+    resumed = train([f"resume={first.run}", "total_steps=3000"])
+    steps = [int(row["steps"]) for row in rows(resumed)]
+    assert steps == sorted(steps)
+    assert 999999 not in steps
+    assert steps[-1] == resumed.steps
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    updates = []
+    original = Learner.update
+
+    def update(self: Learner, rollouts: object) -> object:
+        updates.append(1)
+        if len(updates) == 5:
+            os.kill(os.getpid(), number)
+        return original(self, rollouts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "update", update)
+    before = signal.getsignal(number)
+    result = run(tmp_path, "total_steps=1000000")
+    assert not result.finished
+    assert len(updates) == 5
+    assert load_checkpoint(latest_checkpoint(result.run / "checkpoints"))[1]["updates"] == 5
+    assert int(rows(result)[-1]["updates"]) == 5
+    assert signal.getsignal(number) is before
+    RunFolder(result.run).close()  # the lock is free
+
+
+def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def update(self: Learner, rollouts: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Learner, "update", update)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    RunFolder(next(tmp_path.iterdir())).close()
+
+
+def test_works_outside_the_main_thread(tmp_path: Path) -> None:
+    results: list[TrainingResult] = []
+    thread = threading.Thread(target=lambda: results.append(run(tmp_path, "total_steps=200")))
+    thread.start()
+    thread.join()
+    assert results[0].finished
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    good = latest_checkpoint(first.run / "checkpoints")
+    with pytest.raises(NonFiniteLossError, match=r"update \d+ is not finite"):
+        # Rewards this large overflow float32 in the value loss.
+        train([f"resume={first.run}", "total_steps=9000", "learner.reward_scale=1e30"])
+    assert latest_checkpoint(first.run / "checkpoints") == good
+    load_checkpoint(good)
+
+
+def test_an_environment_that_raises_loses_nothing(tmp_path: Path) -> None:
+    from rmc_rl.config import EnvConfig, make_config
+
+    config = make_config(*SMALL, f"runs_dir={tmp_path}", "trust=true", "total_steps=10000", "agent.torso=viewport")
+    config.env = EnvConfig("raising", "tests.rmc_rl.engines.raising:Raising-v0", {"after": 35})
+    with pytest.raises(UserError, match="out of marbles"):
+        train(config)
+    (folder,) = tmp_path.iterdir()
+    assert load_checkpoint(latest_checkpoint(folder / "checkpoints"))[1]["updates"] == 3
+
+
+def test_a_full_disk_costs_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rmc_rl.trainer.save_checkpoint", full)
+    result = run(tmp_path, "checkpoint.every_seconds=0.01")
+    assert result.finished
+    assert capsys.readouterr().err.count("No space left on device") == 1
+    assert checkpoints(result.run / "checkpoints") == []
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    folder = RunFolder(first.run)
+    try:
+        with pytest.raises(UserError, match="in use by another process"):
+            train([f"resume={first.run}", "total_steps=9000"])
+    finally:
+        folder.close()
+
+
+def test_bad_input_leaves_no_folder(tmp_path: Path) -> None:
+    for word in ("core.mem_slots=0", "agent.torso=nonsense", "env.id=Nonsense-v0", "env.kwargs.length=0"):
+        with pytest.raises(UserError):
+            run(tmp_path, *([word, "core=rmc"] if "core" in word else [word]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resume_of_another_agent_is_refused(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    with pytest.raises(UserError, match="do not fit this agent"):
+        train([f"resume={first.run}", "total_steps=9000", "core=lstm"])
+    assert "name: rmc" in (first.run / "config.yaml").read_text(), "a refused change is not written down"
