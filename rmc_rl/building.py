@@ -18,7 +18,7 @@ def build_agent(config: Config, interface: Interface, seed: int | None = None) -
     """The agent of this configuration; with a seed its initial weights are a function of it alone.
 
     Raises:
-        UserError: an unknown core or torso, or arguments they refuse.
+        UserError: an unknown core or torso, arguments they refuse, or more weights than memory holds.
     """
     options: dict[str, Any] = {str(key): value for key, value in config.core.items() if key != "name"}
     try:
@@ -37,6 +37,9 @@ def build_agent(config: Config, interface: Interface, seed: int | None = None) -
             )
     except (TypeError, ValueError) as error:
         raise UserError(f"the agent cannot be built: {error}") from error
+    except (RuntimeError, MemoryError, OverflowError) as error:  # torch's ways to say that a size is too large
+        what = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"the agent cannot be built, its sizes are too large: {what}") from error
 
 
 def learner_device(config: Config) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ from rmc_rl.errors import UserError
 FORMAT = 1
 STATE, INFO = "state.safetensors", "checkpoint.json"
 
+_NAME = re.compile(r"step-[0-9]{12,18}")
+
 
 def checkpoint_name(steps: int) -> str:
     """The folder name of the checkpoint after so many environment steps."""
@@ -33,8 +36,9 @@ def checkpoint_name(steps: int) -> str:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The numbered checkpoints in a folder, oldest first."""
-    return sorted(path for path in folder.glob("step-*") if path.is_dir())
+    """The numbered checkpoints in a folder, oldest first; a folder of any other name is not one of them."""
+    numbered = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(numbered, key=_steps)
 
 
 def save_checkpoint(folder: Path, name: str, state: Mapping[str, Any], info: Mapping[str, Any]) -> Path:
@@ -45,10 +49,22 @@ def save_checkpoint(folder: Path, name: str, state: Mapping[str, Any], info: Map
         name: of the checkpoint.
         state: tree of dicts, tuples and lists whose leaves are arrays.
         info: what JSON can hold: counters and figures.
+
+    Raises:
+        OSError: it could not be written, on a full disk for one; the earlier checkpoint of that name is still there.
+        TypeError: a leaf is not an array of numbers.
+        ValueError: two leaves have the same path.
     """
+    arrays = {key: np.asarray(value, order="C") for key, value in flatten(state).items()}
+    for key, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"the state's leaf '{key}' is no array of numbers but of {array.dtype}")
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
     try:
-        save_file({key: np.asarray(value, order="C") for key, value in flatten(state).items()}, temporary / STATE)
+        try:
+            save_file(arrays, temporary / STATE)
+        except SafetensorError as error:  # which is how the library reports what the operating system said
+            raise OSError(str(error)) from error
         record: dict[str, Any] = {"format": FORMAT, "info": dict(info), "structure": _structure(state)}
         record["state_sha256"] = hashlib.sha256((temporary / STATE).read_bytes()).hexdigest()
         record["record_sha256"] = _record_digest(record)
@@ -60,8 +76,13 @@ def save_checkpoint(folder: Path, name: str, state: Mapping[str, Any], info: Map
         if target.exists():
             aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=folder))
             os.rename(target, aside / name)
-            os.rename(temporary, target)
-            shutil.rmtree(aside)
+            try:
+                os.rename(temporary, target)
+            except OSError:
+                os.rename(aside / name, target)
+                raise
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
         else:
             os.rename(temporary, target)
         _sync(folder)
@@ -77,23 +98,29 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         UserError: it is missing, truncated, altered, or of another format; the message names the file and the remedy.
     """
     remedy = f"remove {path} to go on from the checkpoint before it"
+    for name in (INFO, STATE):
+        if not (path / name).is_file():
+            raise UserError(f"the checkpoint {path} lacks {name}: {remedy}")
     try:
         record = json.loads((path / INFO).read_text())
         raw = (path / STATE).read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"the checkpoint {path} lacks {Path(error.filename).name}: {remedy}") from None
-    except (OSError, ValueError) as error:
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise UserError(f"{path / INFO} is not a checkpoint of this version of rmc-rl: {remedy}")
+        if record.get("record_sha256") != _record_digest(record):
+            raise UserError(f"{path / INFO} was altered: its checksum does not match. To go on, {remedy}")
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path / INFO} cannot be read ({error}): {remedy}") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise UserError(f"{path / INFO} is not a checkpoint of this version of rmc-rl: {remedy}")
-    if record.get("record_sha256") != _record_digest(record):
-        raise UserError(f"{path / INFO} was altered: its checksum does not match. To go on, {remedy}")
-    if hashlib.sha256(raw).hexdigest() != record["state_sha256"]:
+    if hashlib.sha256(raw).hexdigest() != record.get("state_sha256"):
         raise UserError(f"{path / STATE} was truncated or altered: its checksum does not match. To go on, {remedy}")
+    # The checksums find accidents. What follows holds against a forger, who can compute checksums as well.
     try:
-        return unflatten(load_tensors(raw), record["structure"]), record["info"]
-    except (SafetensorError, KeyError) as error:
+        flat = load_tensors(raw)
+        state, info = unflatten(flat, record.get("structure")), record.get("info")
+        if not (isinstance(state, dict) and isinstance(info, dict) and set(flatten(state)) == set(flat)):
+            raise ValueError("its parts do not fit together")
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path / STATE} cannot be read ({error}): {remedy}") from error
+    return state, info
 
 
 def latest_checkpoint(folder: Path) -> Path:
@@ -110,20 +137,27 @@ def latest_checkpoint(folder: Path) -> Path:
 
 def prune(folder: Path, keep: int, every_steps: int | None) -> None:
     """Remove old checkpoints, except the newest `keep`, and the first at or after each multiple of `every_steps`."""
+    for aside in folder.glob(".replaced-*/*"):
+        if not (folder / aside.name).exists():  # killed between the two renames: the replaced one is all there is
+            os.rename(aside, folder / aside.name)
+    for leftover in [*folder.glob(".writing-*"), *folder.glob(".replaced-*")]:
+        shutil.rmtree(leftover, ignore_errors=True)
     found = checkpoints(folder)
     kept_multiple = -1
-    for path in found[:-keep]:
-        steps = int(path.name.removeprefix("step-"))
+    for path in found[: max(len(found) - keep, 0)]:
+        steps = _steps(path)
         if every_steps is not None and steps // every_steps > kept_multiple and steps >= every_steps:
             kept_multiple = steps // every_steps
             continue
         shutil.rmtree(path, ignore_errors=True)
-    for leftover in [*folder.glob(".writing-*"), *folder.glob(".replaced-*")]:
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, np.ndarray]:
-    """Arrays of a tree by their path: ``agent/core.weight``, ``actor/core_state/0``."""
+    """Arrays of a tree by their path: ``agent|core.weight``, ``actor|core_state|0``.
+
+    Raises:
+        ValueError: two leaves have the same path, because a name holds the separator.
+    """
     if isinstance(tree, Mapping):
         items: list[tuple[str, Any]] = [(str(key), value) for key, value in tree.items()]
     elif isinstance(tree, tuple | list):
@@ -132,18 +166,22 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, np.ndarray]:
         return {prefix: np.asarray(tree)}
     flat: dict[str, np.ndarray] = {}
     for key, value in items:
-        # "|" cannot occur in a parameter's name, so a path can be split again.
-        flat |= flatten(value, f"{prefix}|{key}" if prefix else key)
+        part = flatten(value, f"{prefix}|{key}" if prefix else key)
+        if common := flat.keys() & part.keys():
+            raise ValueError(f"two leaves of the state have the path '{min(common)}'")
+        flat |= part
     return flat
 
 
 def unflatten(flat: Mapping[str, np.ndarray], structure: Any, prefix: str = "") -> Any:
-    """The inverse of `flatten`, given the tree's structure."""
+    """The inverse of `flatten`, given the tree's structure: dicts, lists, and None for a leaf."""
     if structure is None:
         return flat[prefix]
     join = f"{prefix}|" if prefix else ""
     if isinstance(structure, Mapping):
         return {key: unflatten(flat, value, f"{join}{key}") for key, value in structure.items()}
+    if not isinstance(structure, list):
+        raise TypeError(f"the structure holds {structure!r:.50}")
     return tuple(unflatten(flat, value, f"{join}{index}") for index, value in enumerate(structure))
 
 
@@ -153,6 +191,10 @@ def _structure(tree: Any) -> Any:
     if isinstance(tree, tuple | list):
         return [_structure(value) for value in tree]
     return None
+
+
+def _steps(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
 
 
 def _record_digest(record: Mapping[str, Any]) -> str:

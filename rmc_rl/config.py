@@ -7,17 +7,22 @@ a run folder (`read_config`), and in both cases ends as a validated `Config` of 
 
 from __future__ import annotations
 
+import io
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from rmc_rl.errors import UserError, nearest
 from rmc_rl.paths import config_dir
@@ -32,8 +37,10 @@ def _key(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    may_be_infinite: bool = False,
 ) -> Any:
     limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
+    limits["may_be_infinite"] = may_be_infinite
     return field(default=REQUIRED, metadata={"meaning": meaning, **limits})
 
 
@@ -87,8 +94,8 @@ class LearnerConfig:
     entropy_cost_schedule: str = _key("how it gets there", choices=("constant", "linear"))
     reward_scale: float = _key("rewards are multiplied by this for learning; 1: as they are", above=0)
     loss_reduction: str = _key("over the valid transitions of a batch", choices=("mean", "sum"))
-    rho_bar: float = _key("V-trace: clip of the importance weight in the target", above=0)
-    c_bar: float = _key("V-trace: clip of the trace-cutting weight", above=0)
+    rho_bar: float = _key("V-trace: clip of the importance weight in the target", above=0, may_be_infinite=True)
+    c_bar: float = _key("V-trace: clip of the trace-cutting weight", above=0, may_be_infinite=True)
     trace_lambda: float = _key("V-trace: extra factor on the trace", minimum=0, maximum=1)
 
 
@@ -108,7 +115,9 @@ class CheckpointConfig:
     """What is kept of a run."""
 
     every_seconds: float = _key("time between checkpoints; one is always written at the end", above=0)
-    keep_every_steps: int | None = _key("keep one checkpoint for good each so many steps; null: latest and best only")
+    keep_every_steps: int | None = _key(
+        "keep one checkpoint for good each so many steps; null: latest and best only", minimum=1
+    )
 
 
 @dataclass
@@ -162,15 +171,20 @@ def describe(schema: type = Config, prefix: str = "") -> list[tuple[str, Field[A
 
 def compose_config(overrides: Sequence[str], extra_dir: str | None = None) -> DictConfig:
     """Compose ``train.yaml`` with Hydra; a wrong type or missing group becomes a `UserError`."""
-    if GlobalHydra.instance().is_initialized():
-        GlobalHydra.instance().clear()
     # Hydra's own search path override is the way a user's config folder joins ours.
-    search = [f"hydra.searchpath=[file://{Path(extra_dir).resolve()}]"] if extra_dir else []
+    search = [f"hydra.searchpath=[{_quoted(f'file://{Path(extra_dir).resolve()}')}]"] if extra_dir else []
+    # The caller may itself be a Hydra application (the train verb is): its state is set aside and put back.
+    surrounding = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             return compose("train", overrides=[*overrides, *search])
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_explain(error)) from error
+    except (YAMLError, OSError, ValueError) as error:  # of a file in the user's folder
+        raise UserError(f"the configuration cannot be read: {' '.join(str(error).split())}") from error
+    finally:
+        GlobalHydra.instance().hydra = surrounding
 
 
 def make_config(*overrides: str, extra_dir: str | None = None) -> Config:
@@ -190,8 +204,8 @@ def make_config(*overrides: str, extra_dir: str | None = None) -> Config:
 
 def to_config(node: DictConfig | dict[str, Any]) -> Config:
     """Turn a composed or stored configuration into a validated `Config`."""
-    _check_keys(OmegaConf.create(node) if isinstance(node, dict) else node)
     try:
+        _check_keys(OmegaConf.create(node) if isinstance(node, dict) else node)
         merged = OmegaConf.merge(OmegaConf.structured(Config), node)
         OmegaConf.resolve(merged)
         missing = sorted(OmegaConf.missing_keys(merged))
@@ -217,16 +231,18 @@ def read_config(path: Path) -> Config:
         UserError: the file is missing, is not YAML, or does not fit the schema.
     """
     try:
-        # OmegaConf loads with a safe loader; interpolations are refused because they could read the environment.
-        node = OmegaConf.load(path)
+        text = path.read_text()
+        _check_plain(text)
+        node = OmegaConf.load(io.StringIO(text))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {path.parent} is not a run folder of rmc-rl") from None
+    except UserError as error:
+        raise UserError(f"{path} holds {error}; a stored configuration has plain values only") from None
     except Exception as error:
-        raise UserError(f"{path} cannot be read as YAML: {str(error).splitlines()[0]}") from error
+        what = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} cannot be read as YAML: {what}") from error
     if not isinstance(node, DictConfig):
         raise UserError(f"{path} does not hold a configuration of rmc-rl")
-    if "${" in path.read_text():
-        raise UserError(f"{path} holds an interpolation ('${{…}}'); a stored configuration has plain values only")
     try:
         return to_config(node)
     except UserError as error:
@@ -282,6 +298,17 @@ def _check_keys(node: DictConfig) -> None:
     walk(node, "")
 
 
+def _check_plain(text: str) -> None:
+    """Refuse what a written configuration never holds and a forged one could do harm with."""
+    if "${" in text:
+        raise UserError("an interpolation ('${…}')")  # it could read the environment
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise UserError(f"an alias ('*{event.anchor}')")  # a few of them unfold to more than memory holds
+        if tag := getattr(event, "tag", None):
+            raise UserError(f"a tag ('{tag}')")  # it asks for an object of some class
+
+
 def _validate(config: Config) -> None:
     for key, item in describe():
         value: Any = config
@@ -290,6 +317,8 @@ def _validate(config: Config) -> None:
         limits = item.metadata
         if value is None:
             continue
+        if isinstance(value, float) and not math.isfinite(value) and not (limits["may_be_infinite"] and value > 0):
+            raise UserError(f"{key}={value} is not a finite number")
         if limits["choices"] and value not in limits["choices"]:
             raise UserError(f"{key}={value} is not known: {nearest(str(value), limits['choices'])}")
         if limits["minimum"] is not None and value < limits["minimum"]:
@@ -298,12 +327,19 @@ def _validate(config: Config) -> None:
             raise UserError(f"{key}={value} is too large: at most {limits['maximum']}")
         if limits["above"] is not None and not value > limits["above"]:
             raise UserError(f"{key}={value} is too small: above {limits['above']}")
-        if isinstance(value, float) and value != value:
-            raise UserError(f"{key} is not a number")
     if "name" not in config.core:
         raise UserError("core.name is missing: the core's registered name")
+    if not isinstance(config.core["name"], str):
+        raise UserError(f"core.name={config.core['name']} is not a name: the core's registered name is needed")
     if config.seed >= 2**31:
         raise UserError(f"seed={config.seed} is too large: below 2^31")
+
+
+def _quoted(text: str) -> str:
+    """A string in Hydra's override grammar, whatever characters it holds."""
+    # A backslash is literal there, except before the quote or as the last character.
+    escaped = re.sub(r"(\\*)'", r"\1\1\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def _explain(error: Exception) -> str:
@@ -311,5 +347,6 @@ def _explain(error: Exception) -> str:
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     key = getattr(error, "full_key", None)
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    first = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return f"{key}: {first}" if key and key not in first else first

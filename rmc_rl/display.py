@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,8 +10,9 @@ from typing import Protocol
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from rmc_rl.config import Config
 
@@ -71,12 +73,13 @@ class PlainDisplay:
     def row(self, row: Mapping[str, float]) -> None:
         """Print the figures one looks at first."""
         speed = row["steps_per_second"]
-        left = (self._total - row["steps"]) / speed if speed > 0 else float("nan")
+        left = max(self._total - row["steps"], 0) / speed if speed > 0 else float("nan")
         print(
             f"{row['steps']:>12,.0f} steps ({row['steps'] / self._total:4.0%}) "
-            f"| return {row['return_mean']:8.2f} | length {row['length_mean']:6.0f} "
-            f"| policy {row['policy_loss']:+.3f} value {row['value_loss']:.3f} entropy {row['entropy']:.3f} "
-            f"| lag {row['policy_lag']:.1f} | {speed:,.0f} steps/s | {_duration(left)} left",
+            f"| return {_figure(row['return_mean'], '.2f'):>8} | length {_figure(row['length_mean'], ',.0f'):>6} "
+            f"| policy {_figure(row['policy_loss'], '+.3f')} value {_figure(row['value_loss'], '.3f')} "
+            f"entropy {_figure(row['entropy'], '.3f')} "
+            f"| lag {_figure(row['policy_lag'], '.1f')} | {_figure(speed, ',.0f')} steps/s | {_duration(left)} left",
             flush=True,
         )
 
@@ -89,30 +92,44 @@ class PlainDisplay:
 
 
 class RichDisplay:
-    """A live table at the bottom of the terminal; messages scroll above it."""
+    """A live table at the bottom of the terminal; messages scroll above it.
 
+    Args:
+        console: where it is drawn; the terminal unless given.
+    """
+
+    # Label, name in the row, format, what it means: how well it plays, then how fast it goes, then how it learns.
     _SHOWN = (
-        ("return", "return_mean", ",.2f", "mean of the last 100 episodes"),
-        ("episode length", "length_mean", ",.0f", "steps"),
-        ("episodes", "episodes", ",.0f", "ended so far"),
-        ("speed", "steps_per_second", ",.0f", "environment steps learnt per second"),
-        ("learner busy", "learner_busy", ".0%", "of the time"),
-        ("policy lag", "policy_lag", ".2f", "updates between acting and learning"),
-        ("policy loss", "policy_loss", "+.4f", ""),
-        ("value loss", "value_loss", ".4f", ""),
-        ("explained variance", "explained_variance", ".2f", "of the value's targets; 1 is perfect"),
-        ("entropy", "entropy", ".3f", "nats"),
-        ("gradient norm", "grad_norm", ".2f", "before clipping"),
-        ("learning rate", "learning_rate", ".2e", ""),
-        ("actor restarts", "restarts", ",.0f", ""),
+        (
+            ("return", "return_mean", ",.2f", "mean of the last 100 episodes"),
+            ("episode length", "length_mean", ",.0f", "steps"),
+            ("episodes", "episodes", ",.0f", "ended so far"),
+        ),
+        (
+            ("speed", "steps_per_second", ",.0f", "environment steps learnt per second"),
+            ("learner busy", "learner_busy", ".0%", "of the time"),
+            ("waiting rollouts", "queue", ",.0f", "acted and not yet learnt from"),
+            ("policy lag", "policy_lag", ".2f", "updates between acting and learning"),
+            ("actor restarts", "restarts", ",.0f", "since the start"),
+        ),
+        (
+            ("policy loss", "policy_loss", "+.4f", "per step"),
+            ("value loss", "value_loss", ".4f", "per step"),
+            ("explained variance", "explained_variance", ".2f", "of the value's targets; 1 is perfect"),
+            ("entropy", "entropy", ".3f", "nats per step"),
+            ("gradient norm", "grad_norm", ".2f", "before clipping"),
+            ("learning rate", "learning_rate", ".2e", "now"),
+        ),
     )
+    _WIDTH_FOR_NOTES = 70
 
-    def __init__(self) -> None:
-        self._console = Console()
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
         self._progress = Progress(
             TextColumn("steps"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            TextColumn("{task.completed:,.0f} / {task.total:,.0f}"),
+            TextColumn("{task.percentage:.0f}%"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(compact=True),
@@ -138,7 +155,7 @@ class RichDisplay:
 
     def say(self, message: str) -> None:
         """Print above the table."""
-        self._console.print(message, highlight=False, markup=False)
+        self._console.print(message, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def stop(self) -> None:
         """End the live table, leaving its last state on the screen."""
@@ -146,13 +163,17 @@ class RichDisplay:
 
     def _picture(self) -> Panel:
         table = Table.grid(padding=(0, 2))
-        table.add_column(style="bold")
-        table.add_column(justify="right")
-        table.add_column(style="dim")
-        for label, name, form, note in self._SHOWN:
-            value = self._row.get(name, float("nan"))
-            table.add_row(label, "-" if value != value else format(value, form), note)
-        return Panel(Group(self._progress, table), title=self._title, title_align="left")
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", style="bold", no_wrap=True)
+        with_notes = self._console.width >= self._WIDTH_FOR_NOTES
+        if with_notes:
+            table.add_column(style="dim", no_wrap=True)
+        for block in self._SHOWN:
+            table.add_row()
+            for label, name, form, note in block:
+                cells = [label, _figure(self._row.get(name, float("nan")), form)]
+                table.add_row(*cells, *([note] if with_notes else []))
+        return Panel(Group(Text(self._title, style="bold"), self._progress, table))
 
 
 def make_display(config: Config) -> Display:
@@ -164,8 +185,13 @@ def make_display(config: Config) -> Display:
     return displays[kind]()
 
 
+def _figure(value: float, form: str) -> str:
+    """A figure as text; one that is not known yet is a dash."""
+    return "-" if math.isnan(value) else format(value, form)
+
+
 def _duration(seconds: float) -> str:
-    if seconds != seconds:
+    if not math.isfinite(seconds):
         return "?"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -43,8 +43,10 @@ def find_spec(config: EnvConfig, trust: bool = False) -> EnvSpec:
     if module:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise UserError(f"the module of the environment '{config.id}' cannot be imported: {error}") from error
+        except Exception as error:  # the module's code runs and may fail in any way
+            raise UserError(
+                f"the module of the environment '{config.id}' cannot be imported: {_text(error)}"
+            ) from error
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error as error:
@@ -63,7 +65,11 @@ def make_vector(config: EnvConfig, num_envs: int, *, trust: bool = False) -> Vec
         env = gymnasium.make_vec(spec, num_envs=num_envs, vectorization_mode=mode, **config.kwargs)
     except Exception as error:
         raise UserError(f"the environment '{config.id}' cannot be made: {_text(error)}") from error
-    interface(env.single_observation_space, env.single_action_space)
+    try:
+        interface(env.single_observation_space, env.single_action_space)
+    except UserError:
+        env.close()
+        raise
     return env
 
 
@@ -100,4 +106,4 @@ def interface(observation_space: spaces.Space[Any], action_space: spaces.Space[A
 
 
 def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

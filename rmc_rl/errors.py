@@ -25,9 +25,10 @@ class NonFiniteLossError(UserError):
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
     """The known names closest to `word`, as a phrase: ``did you mean 'a' or 'b'?``; all names where none is close."""
     names = sorted(set(choices))
-    close = difflib.get_close_matches(word, names, n=count, cutoff=0.5)
-    # A key typed without its section ("learning_rate" for "learner.learning_rate") is close by its last part.
-    close += [n for n in names if n.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1] and n not in close]
+    # A key typed with no section or another one ("num_envs" or "learner.num_envs" for "actor.num_envs") is closest by
+    # its last part, however little the whole words resemble one another.
+    close = [name for name in names if word and name.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]]
+    close += [name for name in difflib.get_close_matches(word, names, n=count, cutoff=0.5) if name not in close]
     if close:
         return "did you mean " + " or ".join(f"'{name}'" for name in close[:count]) + "?"
     shown = ", ".join(names[:40]) or "none"

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import netrc
 import os
 import warnings
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 
 from rmc_rl.config import Config, LogConfig
+from rmc_rl.errors import UserError
 
 GLOSSARY = {
     "steps": "valid environment steps learnt from (steps that only reset a game do not count)",
@@ -118,41 +120,65 @@ class Episodes:
         self.count = state["count"]
 
 
-class CsvWriter:
+class _DiskWriter:
+    """What a full disk does to a file of metrics: it costs one warning, not the run."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._warned = False
+
+    @contextlib.contextmanager
+    def _surviving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._warned:
+                warnings.warn(f"{self._path} cannot be written ({error}): training goes on without it", stacklevel=4)
+            self._warned = True
+
+
+class CsvWriter(_DiskWriter):
     """``metrics.csv``: one line per interval, complete on disk when written.
 
     A resumed run goes on behind the lines up to `steps`; later ones belong to updates that were lost.
+
+    Raises:
+        UserError: what lies at `path` is no such file, or it cannot be written.
     """
 
     def __init__(self, path: Path, steps: int) -> None:
-        kept: list[dict[str, str]] = []
-        if path.exists():
-            with path.open(newline="") as file:
-                # A killed run may have left its last line half written: it lacks the last column.
-                whole = (row for row in csv.DictReader(file) if row.get(next(reversed(GLOSSARY))) is not None)
-                kept = [row for row in whole if row["steps"].isdigit() and int(row["steps"]) <= steps]
+        super().__init__(path)
         replacement = path.with_suffix(".csv.new")
-        self._file: IO[str] = replacement.open("w", newline="")
-        self._writer = csv.DictWriter(self._file, list(GLOSSARY), restval="", extrasaction="ignore")
-        self._writer.writeheader()
-        self._writer.writerows(kept)
-        self._file.flush()
-        replacement.rename(path)
+        try:
+            kept = _rows_until(path, steps) if path.exists() else []
+            # Made afresh: in a run folder from elsewhere the name could be a link to another file.
+            replacement.unlink(missing_ok=True)
+            self._file: IO[str] = replacement.open("x", newline="")
+            self._writer = csv.DictWriter(self._file, list(GLOSSARY), restval="", extrasaction="ignore")
+            self._writer.writeheader()
+            self._writer.writerows(kept)
+            self._file.flush()
+            replacement.rename(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
 
     def write(self, row: Mapping[str, float]) -> None:
         """Append one line."""
-        self._writer.writerow({name: _short(value) for name, value in row.items()})
-        self._file.flush()
+        with self._surviving():
+            self._writer.writerow({name: _short(value) for name, value in row.items()})
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._surviving():
+            self._file.close()
 
 
-class TensorBoardWriter:
+class TensorBoardWriter(_DiskWriter):
     """TensorBoard events beside the CSV."""
 
     def __init__(self, folder: Path, steps: int) -> None:
+        super().__init__(folder)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from torch.utils.tensorboard.writer import SummaryWriter
@@ -161,13 +187,15 @@ class TensorBoardWriter:
 
     def write(self, row: Mapping[str, float]) -> None:
         """Write one point per figure at the row's step."""
-        for name, value in row.items():
-            if name != "steps" and value == value:
-                self._writer.add_scalar(name, value, int(row["steps"]))
+        with self._surviving():
+            for name, value in row.items():
+                if name != "steps" and value == value:
+                    self._writer.add_scalar(name, value, int(row["steps"]))
 
     def close(self) -> None:
         """Flush and close."""
-        self._writer.close()
+        with self._surviving():
+            self._writer.close()
 
 
 class WandbWriter:
@@ -195,7 +223,9 @@ class WandbWriter:
             self._run = wandb.init(mode=mode, **arguments)
         except Exception as error:
             if mode != "online":
-                raise
+                raise UserError(
+                    f"Weights & Biases cannot be started: {error} (wandb=disabled trains without)"
+                ) from error
             warnings.warn(
                 f"Weights & Biases cannot be reached ({error}); this run is kept offline in {folder}, "
                 "`wandb sync` uploads it later",
@@ -215,14 +245,14 @@ class WandbWriter:
 def wandb_mode(chosen: str | None) -> WandbMode:
     """``wandb=null`` means online where an API key is configured and disabled elsewhere; never a prompt."""
     chosen = chosen or os.environ.get("WANDB_MODE")
-    if chosen is not None:
+    if chosen:
         return "online" if chosen == "online" else "offline" if chosen == "offline" else "disabled"
     if os.environ.get("WANDB_API_KEY"):
         return "online"
     try:
         host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("://")[-1].split("/")[0]
         return "online" if netrc.netrc().authenticators(host) else "disabled"
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
         return "disabled"
 
 
@@ -237,8 +267,21 @@ def make_writers(config: Config, folder: Path, steps: int) -> list[CsvWriter | T
             warnings.warn("tensorboard is not installed: metrics.csv alone is written", stacklevel=2)
     mode = wandb_mode(config.wandb)
     if mode != "disabled":
-        writers.append(WandbWriter(config, folder, mode))
+        try:
+            writers.append(WandbWriter(config, folder, mode))
+        except ImportError:
+            warnings.warn("wandb is not installed: metrics.csv is written without it", stacklevel=2)
     return writers
+
+
+def _rows_until(path: Path, steps: int) -> list[dict[str, str]]:
+    """The whole rows of a CSV up to a step; a killed run may have left its last line half written."""
+    try:
+        lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        rows = [row for row in csv.DictReader(lines) if (row.get("steps") or "").isdecimal()]
+        return [row for row in rows if int(row["steps"]) <= steps and None not in row.values()]
+    except (csv.Error, ValueError) as error:
+        raise UserError(f"{path} is not a metrics file of rmc-rl ({error}): move it away to go on") from error
 
 
 def _short(value: float) -> float | str:

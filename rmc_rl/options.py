@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import Field, field, fields
 from typing import Any, TypeVar
@@ -47,6 +48,8 @@ def parse_options(schema: type[Options], words: Sequence[str], usage: str) -> Op
     for name, item in known.items():
         value = getattr(options, name)
         choices, minimum = item.metadata["choices"], item.metadata["minimum"]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name}={value} is not a finite number")
         if value is not None and choices and value not in choices:
             raise UserError(f"{name}={value} is not known: {nearest(str(value), choices)}")
         if value is not None and minimum is not None and value < minimum:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from rmc_rl.config import Config, compose_config, describe, known_keys, to_config
 from rmc_rl.errors import UserError, nearest
@@ -48,7 +49,7 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
             raise UserError(f"'{word}' is not of the form key=value (--help lists the keys)")
         try:
             parsed.append(parser.parse_override(word))
-        except HydraException as error:
+        except (HydraException, ValueError) as error:
             raise UserError(f"'{word}' cannot be read as key=value: {str(error).splitlines()[0]}") from error
     return parsed
 
@@ -65,7 +66,9 @@ def whole_numbers(words: Sequence[str]) -> list[str]:
     replaced = []
     for word in words:
         key, equals, text = word.partition("=")
-        replaced.append(f"{key}={','.join(map(plain, text.split(',')))}" if equals and key in integers else word)
+        replaced.append(
+            f"{key}={','.join(map(plain, text.split(',')))}" if equals and key.lstrip("+") in integers else word
+        )
     return replaced
 
 
@@ -106,32 +109,43 @@ def check_overrides(words: Sequence[str], extra_dir: str | None = None) -> None:
 def overridden(saved: Config, words: Sequence[str], extra_dir: str | None = None) -> Config:
     """The saved configuration plus what was typed this time.
 
-    A typed group (``engine=inline``) brings that section's values from its file; a typed key brings its value.
+    A typed group (``engine=inline``) brings that section's values from its file; a typed key brings its value, and must
+    be one that the saved configuration or a typed group has.
+
+    Raises:
+        UserError: as `make_config`; also a sweep or an experiment, which are not something to go on with.
     """
-    parsed = parse_overrides(words)
+    parsed = parse_overrides(whole_numbers(words))
     known_groups = groups(extra_dir)
-    composed = compose_config(list(words), extra_dir)
-    node = OmegaConf.structured(saved)
     for override in parsed:
-        key = override.key_or_group
         if override.is_sweep_override():
             raise UserError(f"'{override.input_line}' is a sweep: resume goes on with one run")
-        if key.startswith("hydra"):
-            continue
-        if key == "experiment":
+        if override.key_or_group == "experiment":
             raise UserError("experiment=… starts a run of its own; it cannot be laid over a resumed one")
-        if key in known_groups:
-            node[key] = OmegaConf.to_container(composed[key], resolve=True)
+    typed_groups = [override for override in parsed if override.key_or_group in known_groups]
+    composed = compose_config([str(override.input_line) for override in typed_groups], extra_dir)
+    # Plain data, so that a group's section is replaced whole and leaves nothing behind; `to_config` checks it again.
+    node = OmegaConf.create(asdict(saved))
+    for override in typed_groups:
+        node[override.key_or_group] = OmegaConf.to_container(composed[override.key_or_group], resolve=True)
+    for override in parsed:
+        key = override.key_or_group
+        if key in known_groups or key.startswith("hydra"):
+            continue
+        keys = known_keys(node)
+        if key not in keys and not (override.is_add() and key.startswith(FREE_SECTIONS)):
+            raise UserError(f"unknown key '{key}': {nearest(key, keys)}")
+        if override.is_delete():
+            section, _, name = key.rpartition(".")
+            del (OmegaConf.select(node, section) if section else node)[name]
         else:
-            value = OmegaConf.select(composed, key)
-            plain = OmegaConf.to_container(value, resolve=True) if isinstance(value, DictConfig) else value
-            OmegaConf.update(node, key, plain, force_add=True)
-    container = OmegaConf.to_container(node)
-    assert isinstance(container, dict)
-    return to_config({str(key): value for key, value in container.items()})
+            OmegaConf.update(node, key, override.value(), force_add=True)
+    return to_config(node)
 
 
 def _values(override: Override) -> list[Any]:
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+        return []  # a pattern chooses among what there is
     if override.is_sweep_override():
         return list(override.sweep_string_iterator())
     return [override.value()]

@@ -43,9 +43,22 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def write_config(self, config: Config) -> None:
-        """Write the resolved configuration and the versions of what runs it."""
-        (self.path / "config.yaml").write_text(to_yaml(config))
-        (self.path / "versions.json").write_text(json.dumps(versions(), indent=2) + "\n")
+        """Write the resolved configuration and the versions of what runs it.
+
+        Raises:
+            UserError: it cannot be written; an earlier configuration is still there.
+        """
+        texts = {"config.yaml": to_yaml(config), "versions.json": json.dumps(versions(), indent=2) + "\n"}
+        for name, text in texts.items():
+            replacement = self.path / f"{name}.new"
+            try:
+                # Made afresh: in a run folder from elsewhere the name could be a link to another file.
+                replacement.unlink(missing_ok=True)
+                with replacement.open("x") as file:
+                    file.write(text)
+                replacement.rename(self.path / name)
+            except OSError as error:
+                raise UserError(f"{self.path / name} cannot be written: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Release the lock."""
@@ -74,11 +87,16 @@ def create_run_folder(config: Config) -> RunFolder:
             except FileExistsError:
                 continue
             folder = RunFolder(path)
-            folder.checkpoints.mkdir()
-            folder.write_config(config)
+            try:
+                folder.checkpoints.mkdir()
+                folder.write_config(config)
+            except BaseException:
+                folder.close()
+                raise
             return folder
-    except OSError as error:
-        raise UserError(f"a run folder cannot be made in {base.resolve()}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise UserError(f"the run folder {name!r} cannot be made in {str(base)!r}: {what}") from error
     raise UserError(f"{base} holds a thousand runs named {name}: choose another runs_dir")
 
 
@@ -98,9 +116,16 @@ def find_run(run: str, runs_dir: str = "runs") -> Path:
             what = "no run with a checkpoint" if found else "no run"
             raise UserError(f"there is {what} in {base.resolve()}: train first, or name the folder of a run")
         return max(usable, key=lambda path: (path / "checkpoints").stat().st_mtime)
-    path = Path(run) if Path(run).exists() or not (base / run).exists() else base / run
-    if not path.is_dir():
+    try:
+        path = Path(run) if Path(run).exists() or not (base / run).exists() else base / run
+    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+        raise UserError(
+            f"{run[:100]!r} cannot name a run folder: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    if not path.exists():
         raise UserError(f"the run folder {path} does not exist (run=latest takes the newest in {base.resolve()})")
+    if not path.is_dir():
+        raise UserError(f"{path} is a file: the folder of a run is needed")
     if not any(path.iterdir()):
         raise UserError(f"the folder {path} is empty: it is not a run folder of rmc-rl")
     if not (path / "config.yaml").is_file():

@@ -107,7 +107,9 @@ def _run(
         stack.callback(engine.close)
         if notes:
             folder.write_config(config)  # a resumed run's, once it is known to work
-        return _Loop(config, folder, engine, agent_interface, display, writers, info).run(stop)
+        result = _Loop(config, folder, engine, agent_interface, display, writers, info).run(stop)
+    display.say(_farewell(result))  # below the live table
+    return result
 
 
 class _Loop:
@@ -190,7 +192,6 @@ class _Loop:
             close_interval()
         self.save()
         finished = self.steps >= config.total_steps
-        self.display.say(self._farewell(finished))
         return TrainingResult(self.folder.path, self.steps, self.episodes.return_mean, finished)
 
     @property
@@ -229,13 +230,14 @@ class _Loop:
         self.warned_about_saving = False
         self.saved_steps = self.steps
 
-    def _farewell(self, finished: bool) -> str:
-        run = self.folder.path
-        outcome = "finished" if finished else f"stopped; go on with: python -m rmc_rl.train resume={run}"
-        return (
-            f"{outcome}\n{self.steps:,} steps, mean return {self.episodes.return_mean:.2f} over the last episodes\n"
-            f"watch it:    python -m rmc_rl.watch run={run}\nevaluate it: python -m rmc_rl.evaluate run={run}"
-        )
+
+def _farewell(result: TrainingResult) -> str:
+    outcome = "finished" if result.finished else f"stopped; go on with: python -m rmc_rl.train resume={result.run}"
+    return (
+        f"{outcome}\n{result.steps:,} steps, mean return {result.return_mean:.2f} over the last episodes\n"
+        f"watch it:    python -m rmc_rl.watch run={result.run}\n"
+        f"evaluate it: python -m rmc_rl.evaluate run={result.run}"
+    )
 
 
 @contextlib.contextmanager

@@ -10,15 +10,21 @@ unroll; at most `max_queued_batches` batches wait for the learner, then actors p
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 # Read when ray is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -27,6 +33,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a process without a GPU keeps its CUDA variables
 import ray
+from ray._private import services
 from ray.exceptions import RayActorError, RayTaskError
 
 from rmc_rl.building import available_cores, build_agent, learner_device, set_threads
@@ -109,7 +116,7 @@ class RayEngine:
         num_actors, threads = share_cores(config, device)
         if state is not None:
             say("the games of a distributed run are not part of its checkpoints: their episodes start anew")
-        self._temporary = tempfile.mkdtemp(prefix="rmc-rl-")
+        self._temporary = make_temporary_folder()
         self._closed = False
         try:
             start_ray(config, num_actors, threads, self._temporary)
@@ -200,6 +207,18 @@ class RayEngine:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
+def make_temporary_folder() -> str:
+    """A folder for Ray's sockets and logs, named by this process; those of processes killed outright are removed.
+
+    It cannot lie in the run folder: the path of a socket is limited to about a hundred characters.
+    """
+    for left in Path(tempfile.gettempdir()).glob("rmc-rl-*-*"):
+        owner = left.name.split("-")[2]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)) and left.stat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"rmc-rl-{os.getpid()}-")
+
+
 def start_ray(config: Config, num_actors: int, learner_threads: int, temporary: str) -> None:
     """Start Ray for this run alone: on the loopback address, without dashboard, with a stated object store.
 
@@ -209,25 +228,50 @@ def start_ray(config: Config, num_actors: int, learner_threads: int, temporary: 
     if ray.is_initialized():
         raise UserError("Ray is running in this process already: call ray.shutdown() first, or use engine=inline")
     needed = num_actors * config.engine.actor_threads + learner_threads
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(
-            address="local",
-            num_cpus=max(needed, available_cores()),
-            object_store_memory=config.engine.object_store_mb * 2**20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _node_ip_address=LOOPBACK,
-            _temp_dir=temporary,
-        )
+        with _process_groups_of_their_own():
+            ray.init(
+                address="local",
+                num_cpus=max(needed, available_cores()),
+                object_store_memory=config.engine.object_store_mb * 2**20,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address=LOOPBACK,
+                _temp_dir=temporary,
+            )
     except Exception as error:
         raise UserError(f"Ray does not start ({error}): engine=inline trains without it") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place, which leaves without saving
     address = ray.util.get_node_ip_address()
     if address != LOOPBACK:
         raise UserError(
             f"Ray would listen on {address}, open to the network, because ray was imported before rmc_rl: "
             "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 in the environment, or use engine=inline"
         )
+
+
+@contextlib.contextmanager
+def _process_groups_of_their_own() -> Iterator[None]:
+    """Keep Ray's daemons, and with them every actor, out of this process's group.
+
+    Ctrl-C in a terminal, `timeout` and most job managers signal the whole group. The daemons would stop at SIGTERM
+    before the learner's state could be saved, and take this process with them. Ray has no setting for it; where its
+    internals have changed, only that protection is lost. They still die with this process, however it ends.
+    """
+    internals: Any = services
+    popen = getattr(internals, "ConsolePopen", None)
+    if popen is None or os.name != "posix":
+        yield
+        return
+    internals.ConsolePopen = functools.partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        internals.ConsolePopen = popen
 
 
 def share_cores(config: Config, device: str) -> tuple[int, int]:

@@ -4,9 +4,9 @@
     panels.py     draws one step onto a pygame surface, with layout.py (what lies where), canvas.py (text, pictures,
                   curves) and palette.py (colours); knows no events and no display
     window.py     shows the drawing in a window and obeys the keys
-    recorder.py   writes the drawing to a GIF or MP4, without a display
+    recorder.py   writes the drawing to a GIF or MP4, without a display, through encoder.py (FFmpeg)
 
-Only the last four import pygame.
+session.py and step.py import no pygame.
 """
 
 from __future__ import annotations

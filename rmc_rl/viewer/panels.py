@@ -107,11 +107,11 @@ class Panels:
         setting = f"{status.speed:g} steps/s  ·  {'greedy' if status.greedy else 'sampled'}"
         note = status.message or ("paused  ·  " if status.paused else "") + setting
         colour = palette.YELLOW if status.paused or status.message else palette.QUIET
-        right = canvas.text(note, box.right, box.centery, 21 * u, colour, "right", box.width // 2)
+        right = canvas.text(note, box.right, box.centery, 22 * u, colour, "right", box.width // 2)
         room = box.width - right - lay.gap
         taken = canvas.text(self.caption.title, box.left, box.centery, 30 * u, width=room)
         left = box.left + taken + lay.gap
-        canvas.text(self.caption.subtitle, left, box.centery + round(2 * u), 21 * u, palette.QUIET, width=room - taken)
+        canvas.text(self.caption.subtitle, left, box.centery + round(2 * u), 22 * u, palette.QUIET, width=room - taken)
 
     def _board(self, lay: Layout, board: np.ndarray | None, step: Step) -> None:
         canvas, u = self._canvas, lay.unit
@@ -143,7 +143,7 @@ class Panels:
         for label, words, weight in tiles:
             width = int(share * weight) - lay.gap
             middle = lay.numbers.centery
-            canvas.text(label, round(left), middle - round(18 * u), 19 * u, palette.QUIET, width=width)
+            canvas.text(label, round(left), middle - round(18 * u), 20 * u, palette.QUIET, width=width)
             size = canvas.fitting(words, 36 * u, width)
             canvas.text(words, round(left), middle + round(13 * u), size, width=width)
             left += share * weight
@@ -215,7 +215,7 @@ class Panels:
         for i, (part, limit) in enumerate(zip(parts, limits, strict=True)):
             line = Rect(box.left, round(box.top + i * (height + space)), box.width, label)
             free = self._legend(lay, line, limit)
-            self._canvas.text(_described(part), line.left, line.centery, 20 * u, palette.QUIET, width=free)
+            self._canvas.text(_described(part), line.left, line.centery, 22 * u, palette.QUIET, width=free)
             self._heat_map(lay, part.values, Rect(box.left, line.bottom, box.width, max(1, int(height) - label)), limit)
 
     def _heat_map(self, lay: Layout, values: np.ndarray, box: Rect, limit: float) -> None:
@@ -235,7 +235,7 @@ class Panels:
         for i in range(len(values)):
             first, last = round(top + i * pitch), round(top + (i + 1) * pitch) - space
             if gutter:
-                canvas.text(str(i + 1), left - round(9 * u), (first + last) // 2, 18 * u, palette.QUIET, "right")
+                canvas.text(str(i + 1), left - round(9 * u), (first + last) // 2, 19 * u, palette.QUIET, "right")
             canvas.strip(colours[i], Rect(left, first, max(1, width), max(1, last - first)))
 
     def _course(self, lay: Layout, timeline: Timeline) -> None:
@@ -269,8 +269,8 @@ class Panels:
     ) -> None:
         canvas, u = self._canvas, lay.unit
         room = width - lay.gap
-        taken = canvas.text(label, left, lane.centery, 20 * u, palette.QUIET, width=room)
-        canvas.text(words, left + room, lane.centery, 24 * u, colour, "right", room - taken - lay.gap // 2)
+        taken = canvas.text(label, left, lane.centery, 22 * u, palette.QUIET, width=room)
+        canvas.text(words, left + room, lane.centery, 25 * u, colour, "right", room - taken - lay.gap // 2)
 
     def _card(self, lay: Layout, rect: Rect, title: str) -> Rect:
         """A part's ground and title; returns what is left inside."""
@@ -278,7 +278,7 @@ class Panels:
         canvas.rect(rect, palette.CARD, 8 * u)
         title_height = round(36 * u)
         middle = rect.top + round(19 * u)
-        canvas.text(title, rect.left + lay.gap, middle, 20 * u, palette.QUIET, width=rect.width - 2 * lay.gap)
+        canvas.text(title, rect.left + lay.gap, middle, 22 * u, palette.QUIET, width=rect.width - 2 * lay.gap)
         return Rect(
             rect.left + lay.gap,
             rect.top + title_height,
@@ -289,12 +289,12 @@ class Panels:
     def _legend(self, lay: Layout, line: Rect, limit: float) -> int:
         """The heat map's colours at the right end of a line; returns how much of the line is left."""
         canvas, u, space = self._canvas, lay.unit, lay.gap // 2
-        right = line.right - canvas.text(f"+{limit:.2g}", line.right, line.centery, 18 * u, palette.QUIET, "right")
+        right = line.right - canvas.text(f"+{limit:.2g}", line.right, line.centery, 19 * u, palette.QUIET, "right")
         ramp = Rect(0, 0, round(90 * u), max(3, round(10 * u)))
         ramp.midright = (right - space, line.centery)
         canvas.strip(palette.heat(np.linspace(-1, 1, 61), 1.0), ramp)
         left = ramp.left - space
-        left -= canvas.text(f"{MINUS}{limit:.2g}", left, line.centery, 18 * u, palette.QUIET, "right")
+        left -= canvas.text(f"{MINUS}{limit:.2g}", left, line.centery, 19 * u, palette.QUIET, "right")
         return max(0, left - space - line.left)
 
     def _help(self, lay: Layout, whole: Rect) -> None:

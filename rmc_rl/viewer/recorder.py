@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import imageio_ffmpeg  # type: ignore[import-untyped]
 import pygame
 
 from rmc_rl.errors import UserError
+from rmc_rl.viewer.encoder import encoder
 from rmc_rl.viewer.panels import Panels, Status
 from rmc_rl.viewer.session import Session
 from rmc_rl.viewer.step import Step, Timeline
@@ -39,16 +37,6 @@ class Recording:
     path: Path
     frames: int
     endings: list[Step]
-
-
-# A palette for every picture keeps its colours; no dithering, because its grain would move from picture to picture.
-GIF_PALETTES = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none"
-GIF_CODING = ("-vf", GIF_PALETTES, "-c:v", "gif", "-loop", "0")
-
-# The colour matrix is named on both sides: players guess it by the picture's height otherwise.
-MP4_COLOURS = "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"
-MP4_TAGS = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv")
-MP4_CODING = ("-vf", MP4_COLOURS, *MP4_TAGS, "-c:v", "libx264", "-crf", "18", "-movflags", "+faststart")
 
 
 def check_target(path: Path, speed: float) -> None:
@@ -109,7 +97,7 @@ def record(
     endings: list[Step] = []
     with _temporary(path) as unfinished:
         try:
-            with _encoder(unfinished, size, speed) as send:
+            with encoder(unfinished, size, speed) as send:
                 while len(endings) < episodes:
                     step = session.advance()
                     timeline.add(step)
@@ -135,37 +123,3 @@ def _temporary(path: Path) -> Iterator[Path]:
         yield unfinished
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def _encoder(path: Path, size: tuple[int, int], speed: float) -> Iterator[Callable[[bytes], object]]:
-    """An FFmpeg process that takes pictures as RGB bytes, row by row; OSError with its words where it fails."""
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", f"{speed:.6f}", "-i", "-"]
-    coding = GIF_CODING if path.suffix == ".gif" else MP4_CODING
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, *coding, str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is for us
-        )
-        assert process.stdin is not None
-        try:
-            failure = None
-            try:
-                yield process.stdin.write
-                process.stdin.close()
-            except BrokenPipeError as error:
-                failure = error
-            if process.wait() != 0 or failure is not None:
-                log.seek(0)
-                raise OSError(
-                    log.read().decode(errors="replace").strip() or "FFmpeg failed without a word"
-                ) from failure
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            with suppress(OSError):
-                process.stdin.close()

@@ -71,7 +71,7 @@ class Window:
         self._timeline = Timeline()
         self._drawn: object = None
         self._down: set[int] = set()
-        self._tell("h lists the keys")
+        self._message, self._message_left = "h lists the keys", MESSAGE_SECONDS
         _open_display(size, panels.caption.title)
         self._take(session.advance())
 
@@ -190,6 +190,9 @@ def _open_display(size: tuple[int, int], title: str) -> None:
         raise UserError(f"there is no display to open a window on (DISPLAY is not set): {remedy}")
     try:
         pygame.display.init()
+        driver = pygame.display.get_driver()
+        if driver == "offscreen" and not os.environ.get("SDL_VIDEODRIVER"):
+            raise pygame.error("the display does not answer")  # SDL falls back to a window that nobody sees
         widths, heights = zip(*pygame.display.get_desktop_sizes(), strict=True)
         fitting = (min(size[0], max(widths)), min(size[1], max(heights)))
         pygame.display.set_mode(fitting, pygame.RESIZABLE)

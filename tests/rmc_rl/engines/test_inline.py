@@ -74,7 +74,8 @@ import sys
 for name in ("ray", "pygame", "wandb"):
     sys.modules[name] = None
 import rmc_rl
-result = rmc_rl.train(["engine=inline", "total_steps=64", "actor.num_envs=2", "log.display=none", "runs_dir=" + sys.argv[1]])
+words = ["engine=inline", "total_steps=64", "actor.num_envs=2", "log.display=none", "runs_dir=" + sys.argv[1]]
+result = rmc_rl.train(words)
 assert result.steps >= 64
 """
     import tempfile

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from rmc_rl.config import EnvConfig, make_config
-from rmc_rl.engines.ray import RayEngine, share_cores
+from rmc_rl.engines.ray import RayEngine, make_temporary_folder, share_cores
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 
@@ -95,10 +95,21 @@ def test_an_environment_that_raises_in_an_actor_is_named() -> None:
     engine = RayEngine(config, VIEWPORT, None, lambda: False, print)
     try:
         with pytest.raises(UserError, match=r"Raising-v0.*out of marbles"):
-            for _ in range(10):
-                engine.update()
+            [engine.update() for _ in range(10)]
     finally:
         engine.close()
+
+
+def test_folders_of_processes_that_were_killed_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    gone = max(psutil.pids()) + 100_000
+    for name in (f"rmc-rl-{gone}-abc", f"rmc-rl-{os.getppid()}-abc", "rmc-rl-notes-abc"):
+        (tmp_path / name).mkdir()
+    made = Path(make_temporary_folder())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [made.name, f"rmc-rl-{os.getppid()}-abc", "rmc-rl-notes-abc"]
+    )
+    assert made.name.startswith(f"rmc-rl-{os.getpid()}-")
 
 
 def test_cores_are_shared_without_oversubscription(monkeypatch: pytest.MonkeyPatch) -> None:
