@@ -4,6 +4,9 @@
 all about.
 """
 
+import importlib
+import pkgutil
+
 from rmc_agents.agent import Agent, AgentOutput, squash
 from rmc_agents.core import Core, State
 from rmc_agents.heads import PolicyHead, ValueHead, entropy, log_prob, mode, sample
@@ -20,6 +23,10 @@ from rmc_agents.torso import (
     torso_names,
 )
 from rmc_agents.tree import leaves, map_tree, select
+
+# A core or torso is registered by its file being here: every module is imported.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
     "Agent",

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,3 +31,17 @@ def test_public_names_exist() -> None:
     assert sorted(rmc_agents.__all__) == sorted(set(rmc_agents.__all__))
     for name in rmc_agents.__all__:
         assert getattr(rmc_agents, name) is not None
+
+
+def test_a_core_is_known_by_its_file_being_there(tmp_path: Path) -> None:
+    shutil.copytree(Path(rmc_agents.__file__).parent, tmp_path / "rmc_agents")
+    (tmp_path / "rmc_agents" / "average.py").write_text(
+        "from rmc_agents.lstm import LSTMCore\n"
+        "from rmc_agents.registry import register_core\n"
+        "@register_core('average')\n"
+        "class AverageCore(LSTMCore): ...\n"
+    )
+    code = "from rmc_agents import *; print(core_names(), make_core('average', 3, hidden_size=5).output_size)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "['average', 'lstm', 'rmc'] 5"
