@@ -36,10 +36,9 @@ def build_agent(config: Config, interface: Interface, seed: int | None = None) -
                 use_last_reward=config.agent.use_last_reward,
             )
     except (TypeError, ValueError) as error:
-        raise UserError(f"the agent cannot be built: {error}") from error
+        raise UserError(f"the agent cannot be built: {_first_line(error)}") from error
     except (RuntimeError, MemoryError, OverflowError) as error:  # torch's ways to say that a size is too large
-        what = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"the agent cannot be built, its sizes are too large: {what}") from error
+        raise UserError(f"the agent cannot be built, its sizes are too large: {_first_line(error)}") from error
 
 
 def learner_device(config: Config) -> str:
@@ -66,3 +65,8 @@ def available_cores() -> int:
 def set_threads(count: int) -> None:
     """Bound the threads of torch in this process; the games' kernels are single-threaded by themselves."""
     torch.set_num_threads(count)
+
+
+def _first_line(error: Exception) -> str:
+    """What happened; torch goes on with frames of its own code."""
+    return str(error).partition("\n")[0] or type(error).__name__

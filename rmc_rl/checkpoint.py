@@ -75,14 +75,16 @@ def save_checkpoint(folder: Path, name: str, state: Mapping[str, Any], info: Map
         target = folder / name
         if target.exists():
             aside = Path(tempfile.mkdtemp(prefix=".replaced-", dir=folder))
-            os.rename(target, aside / name)
             try:
-                os.rename(temporary, target)
-            except OSError:
-                os.rename(aside / name, target)
-                raise
+                os.rename(target, aside / name)
+                try:
+                    os.rename(temporary, target)
+                except OSError:
+                    os.rename(aside / name, target)
+                    raise
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                if target.exists():  # else what was put aside is all there is: `prune` brings it back
+                    shutil.rmtree(aside, ignore_errors=True)
         else:
             os.rename(temporary, target)
         _sync(folder)

@@ -302,7 +302,11 @@ def _check_plain(text: str) -> None:
     """Refuse what a written configuration never holds and a forged one could do harm with."""
     if "${" in text:
         raise UserError("an interpolation ('${…}')")  # it could read the environment
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > 50:
+            raise UserError("more than 50 levels")
         if isinstance(event, yaml.AliasEvent):
             raise UserError(f"an alias ('*{event.anchor}')")  # a few of them unfold to more than memory holds
         if tag := getattr(event, "tag", None):

@@ -81,7 +81,9 @@ def make_single(config: EnvConfig, *, trust: bool = False, render_mode: str | No
     """
     spec = find_spec(config, trust)
     try:
-        return gymnasium.make(spec, render_mode=render_mode, **config.kwargs)
+        # An environment that cannot draw itself need not know the argument.
+        draws: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        return gymnasium.make(spec, **draws, **config.kwargs)
     except Exception as error:
         raise UserError(f"the environment '{config.id}' cannot be made: {_text(error)}") from error
 

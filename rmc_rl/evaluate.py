@@ -18,10 +18,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rmc_rl.engines import EVALUATION_SEEDS
-from rmc_rl.environment import Interface, interface, make_vector
+from rmc_rl.environment import interface, make_vector
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
-from rmc_rl.policy import Policy, PolicyState, load
+from rmc_rl.policy import Policy, PolicyState, action_streams, load, sample_actions
 
 GAMES_AT_ONCE = 256
 NOISE_BLOCK = 64
@@ -93,13 +93,9 @@ def _play(
     policy: Policy, count: int, seed: int, greedy: bool, trust: bool, advance: Callable[[int], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     env = make_vector(policy.config.env, count, trust=trust)
-    shown = interface(env.single_observation_space, env.single_action_space)
-    known = Interface(policy.agent.observation_shape, shown.is_image, policy.agent.num_actions)
-    if shown != known:
-        env.close()
-        raise UserError(f"the agent does not fit the environment: it was made for {known}, this is {shown}")
+    policy.require(interface(env.single_observation_space, env.single_action_space))
     seeds = [seed + i for i in range(count)]
-    streams = [np.random.default_rng([one, 1]) for one in seeds]  # apart from the games' own streams
+    streams = action_streams(seeds)
     observation, _ = env.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium takes a list, its hint does not
     state = policy.initial_state(count)
     reset = np.ones(count, bool)
@@ -114,9 +110,7 @@ def _play(
         if greedy:
             action = thought.probabilities.argmax(-1)
         else:
-            # Inverse of the distribution function: one uniform number an action.
-            reached = thought.probabilities.cumsum(-1) > noise[:, step % NOISE_BLOCK, None]
-            action = np.where(reached.any(-1), reached.argmax(-1), policy.agent.num_actions - 1)
+            action = sample_actions(thought.probabilities, noise[:, step % NOISE_BLOCK])
         observation, reward, terminated, truncated, _ = env.step(action)
         returns += np.where(playing, reward, 0.0)
         lengths += playing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,18 @@ class Thought:
     core: Any
 
 
+def action_streams(seeds: Sequence[int]) -> list[np.random.Generator]:
+    """For each episode the uniform numbers that sample its actions, one a step; apart from the game's own stream."""
+    return [np.random.default_rng([seed, 1]) for seed in seeds]
+
+
+def sample_actions(probabilities: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """The inverse of the distribution function: actions [B] from probabilities [B, A] and uniform numbers [B]."""
+    reached = probabilities.cumsum(-1) > noise[:, None]
+    # Where rounding keeps the sum below the number, it is the last action.
+    return np.where(reached.any(-1), reached.argmax(-1), probabilities.shape[-1] - 1)
+
+
 class Policy:
     """A trained agent that acts on NumPy observations.
 
@@ -45,14 +58,22 @@ class Policy:
         config: the configuration it was trained with.
         run: its run folder.
         info: counters of its checkpoint: ``steps``, ``updates``, ``return_mean`` …
+        interface: the spaces it was made for.
     """
 
-    def __init__(self, agent: Agent, config: Config, run: Path, info: dict[str, Any]) -> None:
+    def __init__(self, agent: Agent, config: Config, run: Path, info: dict[str, Any], interface: Interface) -> None:
         self.agent = agent.eval()
         self.config = config
         self.run = run
         self.info = info
+        self.interface = interface
         self._generator = torch.Generator().manual_seed(0)
+
+    def require(self, shown: Interface) -> None:
+        """Raise `UserError` unless the agent was made for such an environment."""
+        if shown != self.interface:
+            known = self.interface
+            raise UserError(f"the agent of {self.run} does not fit the environment: made for {known}, this is {shown}")
 
     def seed(self, seed: int) -> None:
         """Make the sampled actions that follow a function of `seed`."""
@@ -151,8 +172,7 @@ def load(run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str =
         raise UserError(f"the run {path} has no checkpoint '{checkpoint}'; it has: latest, {names}")
     state, info = load_checkpoint(chosen)
     spaces = info["interface"]
-    agent = build_agent(
-        config, Interface(tuple(spaces["observation_shape"]), spaces["is_image"], spaces["num_actions"])
-    )
+    interface = Interface(tuple(spaces["observation_shape"]), spaces["is_image"], spaces["num_actions"])
+    agent = build_agent(config, interface)
     load_weights(agent, state["learner"]["agent"])
-    return Policy(agent, config, path, info)
+    return Policy(agent, config, path, info, interface)

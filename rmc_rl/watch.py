@@ -54,7 +54,7 @@ def main() -> None:
     """Open the window or make the recording."""
     options = parse_options(WatchOptions, sys.argv[1:], __doc__ or "")
     size = parse_size(options.size) or (RECORDING_SIZE if options.record is not None else WINDOW_SIZE)
-    if not 0.1 <= options.speed <= 1000:  # not so for NaN either
+    if not 0.1 <= options.speed <= 1000:
         raise UserError(f"speed={options.speed:g}: from 0.1 to 1000 steps per second")
     try:
         watch(options, size)

@@ -35,11 +35,13 @@ class Core(nn.Module):
         input_size: I, width of one input row.
         output_size: O, width of one output row.
         input_rank: number of axes of ``inputs``: 3 for ``[T, B, I]``.
+        state_names: for people, what each leaf of the state is called, in the order of the tree.
     """
 
     input_size: int
     output_size: int
     input_rank: int = 3
+    state_names: tuple[str, ...] = ()
 
     @abstractmethod
     def initial_state(

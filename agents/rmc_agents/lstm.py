@@ -34,6 +34,8 @@ class LSTMCore(Core):
         ValueError: a size below 1.
     """
 
+    state_names = ("hidden state h", "cell state c")
+
     def __init__(
         self, input_size: int, *, hidden_size: int = 256, num_layers: int = 1, forget_bias: float = 1.0
     ) -> None:

@@ -69,6 +69,8 @@ class RelationalMemory(Core):
         ValueError: a size below 1, or an unknown ``gate_style`` or ``attention_scale``.
     """
 
+    state_names = ("memory",)
+
     def __init__(
         self,
         input_size: int,

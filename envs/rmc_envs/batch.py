@@ -65,6 +65,7 @@ class Game(ABC):
 
     observation_space: spaces.Box
     action_space: spaces.Discrete
+    action_names: tuple[str, ...]  # for people: one word an action
 
     @abstractmethod
     def new_state(self, num_games: int) -> np.ndarray:

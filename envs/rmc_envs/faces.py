@@ -31,6 +31,11 @@ class _Face:
     render_mode: str | None
     _batch: Batch
 
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """What each action is called, for people."""
+        return self._batch.game.action_names
+
     def get_state(self) -> dict[str, np.ndarray]:
         """Copies of everything that decides how the games go on; each array's first axis counts the games.
 

@@ -91,6 +91,7 @@ class RepeatFirst(Game):
         self.length = check_count("length", length)
         self.observation_space = spaces.Box(0.0, 1.0, (self.num_symbols,), np.float32)
         self.action_space = spaces.Discrete(self.num_symbols)
+        self.action_names = tuple(f"symbol {symbol}" for symbol in range(self.num_symbols))
 
     def new_state(self, num_games: int) -> np.ndarray:
         """Records of ``num_games`` games."""

@@ -73,7 +73,7 @@ class Canvas:
         factor = max(min(box.width / width, box.height / height), 1 / max(width, height))
         if factor >= 3:
             factor = int(factor)
-        size = (max(1, int(width * factor)), max(1, int(height * factor)))
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
         whole = int(np.ceil(factor))
         if whole > 1:
             source = pygame.transform.scale(source, (width * whole, height * whole))

@@ -11,19 +11,8 @@ from gymnasium.envs.registration import load_env_creator
 from rmc_rl.engines import EVALUATION_SEEDS
 from rmc_rl.environment import find_spec, interface, make_single
 from rmc_rl.errors import UserError
-from rmc_rl.policy import Policy, PolicyState
+from rmc_rl.policy import Policy, PolicyState, action_streams, sample_actions
 from rmc_rl.viewer.step import Step, memory_parts
-
-
-def action_stream(seed: int) -> np.random.Generator:
-    """The numbers that sample the actions of the episode of this seed, one a step; apart from the game's own stream."""
-    return np.random.default_rng([seed, 1])
-
-
-def sample_action(probabilities: np.ndarray, noise: float) -> int:
-    """The inverse of the distribution function of [A] probabilities at a uniform number from [0, 1)."""
-    reached = probabilities.cumsum() > noise
-    return int(reached.argmax()) if reached.any() else len(probabilities) - 1
 
 
 class Session:
@@ -85,7 +74,7 @@ class Session:
         """The first step of the next episode, wherever this one stands."""
         self._episode += 1
         seed = self.seed + self._episode
-        self._noise = action_stream(seed)
+        (self._noise,) = action_streams([seed])
         self._state = self.policy.initial_state(1)
         observation, _ = self.env.reset(seed=seed)
         return self._look(np.asarray(observation), 0.0, 0.0, 0, None)
@@ -102,8 +91,9 @@ class Session:
         probabilities = thought.probabilities[0]
         action = None
         if ending is None:
-            noise = self._noise.random()  # drawn in greedy mode too: number t belongs to step t
-            action = int(probabilities.argmax()) if self.greedy else sample_action(probabilities, noise)
+            noise = self._noise.random(1)  # drawn in greedy mode too: number t belongs to step t
+            sampled = sample_actions(thought.probabilities, noise)
+            action = int(probabilities.argmax() if self.greedy else sampled[0])
             self._state = PolicyState(thought.core, np.array([action]))
         self._last = Step(
             episode=self._episode,
@@ -113,7 +103,7 @@ class Session:
             observation=observation,
             probabilities=probabilities,
             value=float(thought.value[0]),
-            memory=memory_parts(thought.core, getattr(self.policy.agent.core, "state_names", None)),
+            memory=memory_parts(thought.core, self.policy.agent.core.state_names),
             action=action,
             reward=reward,
             episode_return=episode_return,
@@ -130,13 +120,7 @@ class Session:
             raise UserError(f"the environment '{config.id}' cannot be imported: {error}") from error
         draws = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
         env = make_single(config, trust=trust, render_mode="rgb_array" if draws else None)
-        shown = interface(env.observation_space, env.action_space)
-        agent = self.policy.agent
-        if shown.observation_shape != agent.observation_shape or shown.num_actions != agent.num_actions:
-            raise UserError(
-                f"the agent sees {agent.observation_shape} and knows {agent.num_actions} actions, "
-                f"the environment shows {shown.observation_shape} and has {shown.num_actions}"
-            )
+        self.policy.require(interface(env.observation_space, env.action_space))
         return env
 
     def _board(self) -> np.ndarray | None:

@@ -17,7 +17,7 @@ import torch
 from rmc_agents.tree import leaves
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MemoryPart:
     """One matrix of the agent's memory.
 
@@ -30,7 +30,7 @@ class MemoryPart:
     values: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Step:
     """One moment of an episode.
 
@@ -92,16 +92,16 @@ class Timeline:
             self.memory_limits[part.name] = max(self.memory_limits[part.name], limit)
 
 
-def memory_parts(core_state: Any, names: tuple[str, ...] | None = None) -> tuple[MemoryPart, ...]:
+def memory_parts(core_state: Any, names: tuple[str, ...] = ()) -> tuple[MemoryPart, ...]:
     """The memory of item 0 as matrices: one for every tensor of numbers in a core's state.
 
     Args:
         core_state: a tree of tensors [B, …]; [B, F] becomes one row, and more than two axes are joined into rows.
             Tensors of no real numbers (counters, masks) are left out.
-        names: of the tree's leaves in order; None: ``memory``, or ``memory 1``, ``memory 2``, …
+        names: of the tree's leaves in order; without them ``memory``, or ``memory 1``, ``memory 2``, …
     """
     tensors = leaves(core_state)
-    if names is None or len(names) != len(tensors):
+    if len(names) != len(tensors):
         names = ("memory",) if len(tensors) == 1 else tuple(f"memory {i + 1}" for i in range(len(tensors)))
     parts = []
     for name, tensor in zip(names, tensors, strict=True):

@@ -123,7 +123,7 @@ class Window:
             self._due -= 1
             self._forward()
             if time.perf_counter() > stop:
-                self._due = min(self._due, 1.0)  # faster than this machine can: what is late is dropped
+                self._due %= 1  # faster than this machine can: what is late is dropped
 
     def draw(self) -> None:
         """Bring the window up to date; nothing is drawn where nothing has changed."""

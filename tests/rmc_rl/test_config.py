@@ -51,7 +51,8 @@ def _write(folder: Path, content: str | bytes) -> Path:
 
 
 def _set(config: Config, key: str, value: object) -> Config:
-    node = OmegaConf.create(to_yaml(config))
+    node = OmegaConf.structured(config)
+    OmegaConf.set_struct(node, False)
     OmegaConf.update(node, key, value)
     return to_config(node)
 
@@ -76,7 +77,9 @@ def test_every_key_has_a_value_in_yaml_and_a_meaning(shipped: Config) -> None:
     composed = compose_config([])
     for key, item in SCHEMA.items():
         assert item.default == REQUIRED, f"{key} has its value in code"
-        assert not OmegaConf.is_missing(OmegaConf.select(composed, key.rpartition(".")[0]) or composed, key.split(".")[-1])
+        assert not OmegaConf.is_missing(
+            OmegaConf.select(composed, key.rpartition(".")[0]) or composed, key.split(".")[-1]
+        )
         assert len(item.metadata["meaning"]) > 5, key
     assert set(SCHEMA) <= set(known_keys(composed))
 
@@ -176,7 +179,8 @@ def test_an_interpolation_typed_by_the_user_is_resolved() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "two words", "a=b", "a,b", "a[b]", "it's", 'say"x', "ünï", "a{b}", "$x", "#h", "(x)", "a:b", "back\\'s"]
+    "name",
+    ["plain", "two words", "a=b", "a,b", "a[b]", "it's", 'say"x', "ünï", "a{b}", "$x", "#h", "(x)", "a:b", "back\\'s"],
 )
 def test_a_config_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
     file = tmp_path / name / "core" / "mine.yaml"
@@ -227,7 +231,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read as YAML: .*directory"):
+    with pytest.raises(UserError, match=r"cannot be read as YAML: .*directory"):
         read_config(tmp_path)
 
 
@@ -241,8 +245,8 @@ def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
         ("\tx: 1", "cannot be read as YAML"),
         (bytes(range(256)), "cannot be read as YAML"),
         ("seed: 1".encode("utf-16"), "cannot be read as YAML"),
-        ("a: " + "[" * 20000, "cannot be read as YAML"),
-        ("a: " + "{b: " * 3000 + "1" + "}" * 3000, "cannot be read as YAML"),
+        ("a: " + "[" * 20000, "holds more than 50 levels"),
+        ("a: " + "{b: " * 3000 + "1" + "}" * 3000, "holds more than 50 levels"),
         ("seed: 1\n---\nseed: 2\n", "cannot be read as YAML"),
         ("seed: 1\nseed: 2\n", "cannot be read as YAML"),
         ("? [a]\n: 1\n", "cannot be read as YAML"),
@@ -316,8 +320,9 @@ def test_aliases_are_refused_before_they_unfold(tmp_path: Path) -> None:
 
 
 def test_changes_name_each_key_that_differs() -> None:
-    old = make_config("core=rmc", "env.kwargs.max_steps=5")
-    new = make_config("core=lstm", "env.kwargs.max_steps=6", "learner.max_grad_norm=null", "+env.kwargs.size=7")
+    old = make_config("core=rmc", "core.mem_slots=4", "env.kwargs.max_steps=5", "learner.max_grad_norm=40")
+    new = make_config("core=lstm", "core.hidden_size=256", "env.kwargs.max_steps=6", "learner.max_grad_norm=null")
+    new.env.kwargs["size"] = 7
     lines = changes(old, new)
     assert "core.name: rmc -> lstm" in lines
     assert "core.mem_slots: 4 -> absent" in lines

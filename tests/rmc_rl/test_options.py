@@ -64,7 +64,6 @@ def test_null_where_it_is_allowed() -> None:
         ("episodes=" + "9" * 5000, "episodes="),
         ("run=${", "run="),
         ("run=${oc.env:NO_SUCH_VARIABLE_AT_ALL}", "run="),
-        ("run=???", "run="),
     ],
 )
 def test_what_is_wrong_is_named(word: str, message: str) -> None:

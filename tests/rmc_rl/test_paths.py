@@ -27,7 +27,9 @@ def _copy(where: Path) -> Path:
 
 def _ask(where: Path, script: str) -> subprocess.CompletedProcess[str]:
     # Only the copy can be imported as rmc_rl: isolated mode ignores PYTHONPATH and the working directory.
-    started = f"import sys; sys.path.insert(0, {str(where)!r}); import rmc_rl; assert {str(where)!r} in rmc_rl.__file__\n"
+    started = (
+        f"import sys; sys.path.insert(0, {str(where)!r}); import rmc_rl; assert {str(where)!r} in rmc_rl.__file__\n"
+    )
     return subprocess.run(
         [sys.executable, "-I", "-c", started + script], cwd=where, capture_output=True, text=True, timeout=120
     )

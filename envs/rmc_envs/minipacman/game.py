@@ -19,6 +19,7 @@ class MiniPacman(Game):
 
     view_shape = (ROWS, COLUMNS, 3)
     colours = kernels.GROUND_COLOURS
+    action_names = ("stay", "right", "up", "left", "down")
 
     def __init__(self, *, task: str = "regular", max_steps: int = 3000, time_limit: int | None = None) -> None:
         if task not in TASKS:

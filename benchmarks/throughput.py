@@ -1,0 +1,147 @@
+"""How many steps a second the actor-learner trains, where the time goes, and how a peer does beside it.
+
+    python -m benchmarks.throughput [--seconds 20] [--peer rllib] [key=value …]
+
+In one run, one after the other: the games alone, acting alone and learning alone (one thread each), the whole run end
+to end with the default engine, the CPU time that everything outside core, torso and heads costs per trained step, and,
+where asked for, the same game, torso and core trained by RLlib's IMPALA. Words of the form key=value change the
+configuration of every part. The last line is one JSON object; ``ratio`` is ours over the peer's, end to end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import psutil
+
+from rmc_rl.building import build_agent, set_threads
+from rmc_rl.config import Config, make_config
+from rmc_rl.engines import make_engine
+from rmc_rl.environment import Interface, interface, make_vector
+from rmc_rl.impala.actor import Actor
+from rmc_rl.impala.learner import Learner
+
+WARM_UP_UPDATES = 10
+NEXT_TO_NOTHING = (
+    *("core=lstm", "core.hidden_size=1", "agent.torso=mlp", "agent.torso_options={hidden_sizes:[1]}"),
+    *("agent.use_last_action=false", "agent.use_last_reward=false"),
+)
+"""The smallest agent there is: a run with it costs what everything around the agent costs, and a little more."""
+
+
+def rate(work: Callable[[], int], seconds: float) -> float:
+    """Steps a second of `work`, which returns the steps of one call; the first call only warms up."""
+    work()
+    steps, started = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - started) < seconds:
+        steps += work()
+    return steps / elapsed
+
+
+def parts_alone(config: Config, found: Interface, seconds: float) -> dict[str, float]:
+    """Games, acting and learning, each alone on one thread."""
+    set_threads(1)
+    env = make_vector(config.env, config.actor.num_envs)
+    rng = np.random.default_rng(0)
+    actions = rng.integers(0, found.num_actions, (config.actor.unroll_length, env.num_envs))
+    env.reset(seed=0)
+
+    def play() -> int:
+        for row in actions:
+            env.step(row)
+        return actions.size
+
+    games = rate(play, seconds)
+    actor = Actor(env, build_agent(config, found, seed=0), config.actor.unroll_length, seed=0)
+    acting = rate(lambda: int(actor.unroll().valid.sum()), seconds)
+    learner = Learner(build_agent(config, found, seed=0), config.learner, 10**12, "cpu")
+    rollouts = [actor.unroll() for _ in range(config.learner.rollouts_per_batch)]
+    learning = rate(lambda: int(learner.update(rollouts)["batch_steps"]), seconds)
+    env.close()
+    return {"games": games, "acting": acting, "learning": learning}
+
+
+def end_to_end(config: Config, found: Interface, seconds: float) -> dict[str, float]:
+    """Trained steps a second of the whole run, and the CPU time of all its processes per trained step."""
+    engine = make_engine(config, found, None, lambda: False, print)
+    try:
+        for _ in range(WARM_UP_UPDATES):
+            engine.update()
+        steps, busy, lag, updates = 0, 0.0, 0.0, 0
+        cpu, started = _cpu_seconds(), time.perf_counter()
+        while (elapsed := time.perf_counter() - started) < seconds:
+            figures = engine.update()
+            assert figures is not None
+            steps += figures["batch_steps"]
+            busy += figures["update_seconds"]
+            lag += figures["policy_lag"]
+            updates += 1
+        cpu = _cpu_seconds() - cpu
+    finally:
+        engine.close()
+    return {
+        "steps_per_second": steps / elapsed,
+        "cpu_microseconds_per_step": 1e6 * cpu / steps,
+        "learner_busy": busy / elapsed,
+        "policy_lag": lag / updates,
+    }
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and all below it."""
+    total = 0.0
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each measurement")
+    parser.add_argument("--peer", choices=("rllib",), help="train the same with this framework, in the same run")
+    parser.add_argument("words", nargs="*", metavar="key=value", help="configuration, as for rmc_rl.train")
+    options = parser.parse_args()
+    config = make_config(*options.words)
+    env = make_vector(config.env, 1)
+    found = interface(env.single_observation_space, env.single_action_space)
+    env.close()
+
+    alone = parts_alone(config, found, options.seconds / 4)
+    print(", ".join(f"{name} alone {speed:,.0f} steps/s" for name, speed in alone.items()), flush=True)
+    whole = end_to_end(config, found, options.seconds)
+    print(f"end to end {whole['steps_per_second']:,.0f} steps/s, learner busy {whole['learner_busy']:.0%}", flush=True)
+    around = end_to_end(make_config(*options.words, *NEXT_TO_NOTHING), found, options.seconds / 2)
+    cost = around["cpu_microseconds_per_step"]
+    print(f"everything around the agent: at most {cost:.1f} µs of CPU per trained step", flush=True)
+    result: dict[str, Any] = {
+        "env": config.env.id,
+        "core": config.core,
+        "cores": os.cpu_count(),
+        "games_alone": round(alone["games"]),
+        "acting_alone": round(alone["acting"]),
+        "learning_alone": round(alone["learning"]),
+        "end_to_end": {name: round(value, 3) for name, value in whole.items()},
+        "around_the_agent_cpu_microseconds_per_step": round(cost, 2),
+    }
+    if options.peer == "rllib":
+        from benchmarks.peer_rllib import measure
+
+        peer = measure(config, found, options.seconds)
+        print(f"RLlib {peer['version']}: {peer['steps_per_second']:,.0f} steps/s", flush=True)
+        result["peer"] = {"name": "rllib", **peer}
+        result["ratio"] = round(whole["steps_per_second"] / peer["steps_per_second"], 2)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from rmc_rl.config import EnvConfig, make_config
+from rmc_rl.environment import Interface, find_spec, interface, make_single, make_vector
+from rmc_rl.errors import UserError
+from rmc_rl.overrides import groups
+
+REPEAT_FIRST = "rmc_envs:rmc/RepeatFirst-v0"
+
+
+def _env(id: str, **kwargs: Any) -> EnvConfig:
+    return EnvConfig(name="test", id=id, kwargs=kwargs)
+
+
+class Strange(gymnasium.Env[Any, Any]):
+    """An environment of whatever spaces; counts how many are open."""
+
+    opened = 0
+
+    def __init__(self, observation: Any = None, action: Any = None, render_mode: str | None = None) -> None:
+        if observation == "raise":
+            raise RuntimeError("no display\nwas found")
+        self.observation_space = observation or spaces.Box(0, 1, (3,))
+        self.action_space = action or spaces.Discrete(2)
+        Strange.opened += 1
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+    def close(self) -> None:
+        Strange.opened -= 1
+
+
+@pytest.fixture
+def _strange() -> Iterator[None]:
+    gymnasium.register("test/Strange-v0", entry_point=f"{__name__}:Strange")
+    Strange.opened = 0
+    yield
+    del gymnasium.registry["test/Strange-v0"]
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module of the user's that registers an environment and leaves a mark when it is run."""
+    name = f"own_games_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(
+        "import gymnasium\n"
+        "from pathlib import Path\n"
+        "Path(__file__).with_name('was-run').touch()\n"
+        "from gymnasium.envs.classic_control import CartPoleEnv\n"
+        "gymnasium.register('own/Pole-v0', entry_point=CartPoleEnv)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield name
+    sys.modules.pop(name, None)
+    gymnasium.registry.pop("own/Pole-v0", None)
+
+
+# Finding
+
+
+@pytest.mark.parametrize(
+    ("id", "nearest"),
+    [
+        ("rmc_envs:rmc/MiniPackman-v0", "rmc/MiniPacman-v0"),
+        ("rmc_envs:rmc/RepeatFirst-v9", "rmc/RepeatFirst-v0"),
+        ("rmc_envs:RepeatFirst-v0", "rmc/RepeatFirst-v0"),
+        ("CartPole", "CartPole-v1"),
+        ("CartPole-v99", "CartPole-v1"),
+        ("cartpole-v1", "CartPole-v1"),
+    ],
+)
+def test_an_unknown_environment_is_named_with_its_neighbours(id: str, nearest: str) -> None:
+    with pytest.raises(UserError, match=f"unknown environment '{id}': did you mean .*'{nearest}'"):
+        find_spec(_env(id))
+
+
+@pytest.mark.parametrize(
+    "id", ["", ":", "rmc_envs:", "two words", "rmc/", "a/b/c-v0", "\0", "x" * 1000, "CartPole-v1 "]
+)
+def test_an_id_of_no_form_is_a_user_error(id: str) -> None:
+    with pytest.raises(UserError, match="unknown environment"):
+        find_spec(_env(id))
+
+
+def test_an_id_without_a_module_needs_no_trust() -> None:
+    assert find_spec(_env("CartPole-v1")).id == "CartPole-v1"
+    assert find_spec(_env("rmc_envs:rmc/RepeatFirst-v0")).id == "rmc/RepeatFirst-v0"
+
+
+def test_an_untrusted_module_is_refused_and_not_imported(own_module: str, tmp_path: Path) -> None:
+    for make in (find_spec, make_vector_of_two, make_single):
+        with pytest.raises(
+            UserError, match=f"names the module '{own_module}', whose code would be run: add trust=true"
+        ):
+            make(_env(f"{own_module}:own/Pole-v0"))
+    assert own_module not in sys.modules
+    assert not (tmp_path / "was-run").exists()
+
+
+def make_vector_of_two(config: EnvConfig) -> gymnasium.vector.VectorEnv:
+    return make_vector(config, 2)
+
+
+@pytest.mark.parametrize(
+    "module", ["rmc_envs_evil", "rmc", "os", "evil.rmc_envs", "a:rmc_envs", ".rmc_envs", " rmc_envs"]
+)
+def test_a_name_like_a_trusted_one_is_not_trusted(module: str) -> None:
+    with pytest.raises(UserError, match="trust=true"):
+        find_spec(_env(f"{module}:CartPole-v1"))
+
+
+def test_a_trusted_module_is_imported(own_module: str, tmp_path: Path) -> None:
+    env = make_vector(_env(f"{own_module}:own/Pole-v0"), 2, trust=True)
+    assert (tmp_path / "was-run").exists()
+    assert env.single_observation_space.shape == (4,)
+    env.close()
+    make_single(_env(f"{own_module}:own/Pole-v0"), trust=True).close()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("import no_such_module_at_all", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+        ("def", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ],
+)
+def test_a_module_that_fails_is_a_user_error(
+    content: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"broken_{uuid.uuid4().hex}"
+    (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match=f"'{name}:x-v0' cannot be imported: {message}"):
+        find_spec(_env(f"{name}:x-v0"), trust=True)
+
+
+@pytest.mark.parametrize("module", ["no_such_module_at_all", "rmc_envs.nope", "..relative", "rmc_envs.\0"])
+def test_a_module_that_does_not_exist_is_a_user_error(module: str) -> None:
+    with pytest.raises(UserError, match="cannot be imported"):
+        find_spec(_env(f"{module}:x-v0"), trust=True)
+
+
+# Making
+
+
+@pytest.mark.parametrize("name", groups()["env"])
+def test_every_shipped_environment_can_be_made(name: str) -> None:
+    config = make_config(f"env={name}")
+    vector = make_vector(config.env, 3)
+    single = make_single(config.env)
+    assert vector.single_observation_space == single.observation_space
+    assert vector.single_action_space == single.action_space
+    observation, _ = vector.reset(seed=1)
+    assert single.observation_space.shape is not None
+    assert observation.shape == (3, *single.observation_space.shape)
+    vector.close()
+    single.close()
+
+
+@pytest.mark.parametrize("id", ["CartPole-v1", "MountainCar-v0"])  # one with a native batch, one without
+def test_other_peoples_environments_train_the_same_way(id: str) -> None:
+    env = make_vector(_env(id), 2)
+    assert env.num_envs == 2
+    env.reset(seed=1)
+    observation, reward, terminated, truncated, _ = env.step(np.array([0, 1]))
+    assert observation.shape == env.observation_space.shape
+    assert reward.shape == terminated.shape == truncated.shape == (2,)
+    assert interface(env.single_observation_space, env.single_action_space).is_image is False
+    env.close()
+
+
+def test_keyword_arguments_reach_the_environment() -> None:
+    env = make_vector(_env(REPEAT_FIRST, num_symbols=6, length=3), 2)
+    assert env.single_action_space == spaces.Discrete(6)
+    env.close()
+    single = make_single(_env(REPEAT_FIRST, num_symbols=6), render_mode="rgb_array")
+    assert single.action_space == spaces.Discrete(6)
+    assert single.render_mode == "rgb_array"
+    single.close()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"nope": 1}, "unexpected keyword argument 'nope'"),
+        ({"length": 0}, "length must be"),
+        ({"length": "x"}, "length must be an integer"),
+        ({"num_symbols": None}, "num_symbols must be an integer"),
+        ({"num_envs": 3}, "num_envs"),
+        ({"vectorization_mode": "async"}, "vectorization_mode"),
+        ({"render_mode": "human"}, "render_mode"),
+        ({"self": 1}, "self"),
+        ({"two words": 1}, "two words"),
+    ],
+)
+def test_arguments_the_environment_refuses(kwargs: dict[str, Any], message: str) -> None:
+    for make in (make_vector_of_two, make_single):
+        with pytest.raises(UserError, match=f"'{REPEAT_FIRST}' cannot be made: .*{message}") as caught:
+            make(EnvConfig("test", REPEAT_FIRST, kwargs))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("_strange")
+def test_an_error_in_the_constructor_is_a_user_error() -> None:
+    for make in (make_vector_of_two, make_single):
+        with pytest.raises(UserError, match="'test/Strange-v0' cannot be made: RuntimeError: no display was found"):
+            make(_env("test/Strange-v0", observation="raise"))
+
+
+BOX = spaces.Box(0, 1, (3,))
+UNSUPPORTED = [
+    (BOX, spaces.Box(-1, 1, (2,)), r"action space Box.* Discrete\(n\) with start 0 is needed"),
+    (BOX, spaces.MultiDiscrete([2, 2]), "action space MultiDiscrete"),
+    (BOX, spaces.Discrete(3, start=1), "start 0 is needed"),
+    (BOX, spaces.Discrete(3, start=-1), "start 0 is needed"),
+    (BOX, spaces.Dict(a=spaces.Discrete(2)), "action space Dict"),
+    (spaces.Dict(a=BOX), spaces.Discrete(2), "observation space Dict.* a Box is needed"),
+    (spaces.Tuple([BOX]), spaces.Discrete(2), "observation space Tuple"),
+    (spaces.Discrete(4), spaces.Discrete(2), r"observation space Discrete\(4\)"),
+    (spaces.Text(4), spaces.Discrete(2), "observation space Text"),
+    (spaces.Box(0, 1, ()), spaces.Discrete(2), "a vector or a uint8 image"),
+    (spaces.Box(0, 1, (2, 2)), spaces.Discrete(2), "a vector or a uint8 image"),
+    (spaces.Box(0, 1, (8, 8, 3)), spaces.Discrete(2), "a vector or a uint8 image"),  # floats
+    (spaces.Box(0, 255, (8, 8), np.uint8), spaces.Discrete(2), "a vector or a uint8 image"),
+    (spaces.Box(0, 255, (2, 8, 8, 3), np.uint8), spaces.Discrete(2), "a vector or a uint8 image"),
+]
+
+
+@pytest.mark.usefixtures("_strange")
+@pytest.mark.parametrize(("observation", "action", "message"), UNSUPPORTED)
+def test_spaces_no_agent_can_handle_are_refused(observation: Any, action: Any, message: str) -> None:
+    with pytest.raises(UserError, match=f"{message}.*|{message}"):
+        interface(observation, action)
+    with pytest.raises(UserError, match="is not supported"):
+        make_vector(_env("test/Strange-v0", observation=observation, action=action), 2)
+    assert Strange.opened == 0  # what was opened to look at it is closed again
+
+
+@pytest.mark.parametrize(
+    ("observation", "actions", "expected"),
+    [
+        (spaces.Box(0, 1, (3,)), 2, Interface((3,), False, 2)),
+        (spaces.Box(0, 255, (3,), np.uint8), 5, Interface((3,), False, 5)),
+        (spaces.Box(0, 255, (7, 9, 3), np.uint8), 4, Interface((7, 9, 3), True, 4)),
+    ],
+)
+def test_what_an_agent_must_know(observation: spaces.Space[Any], actions: int, expected: Interface) -> None:
+    found = interface(observation, spaces.Discrete(actions))
+    assert found == expected
+    assert type(found.num_actions) is int  # which JSON can hold
+
+
+def test_importing_the_framework_imports_no_games() -> None:
+    script = "import sys, rmc_rl.environment; print('rmc_envs' in sys.modules, 'pygame' in sys.modules)"
+    asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert asked.stdout == "False False\n", asked.stderr
