@@ -136,9 +136,9 @@ def test_next_episode_leaves_the_present_one(session: Session) -> None:
 
 
 def test_actions_without_names_are_numbered(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session.env.unwrapped, "action_names", None, raising=False)
+    monkeypatch.setattr(type(session.env.unwrapped), "action_names", None)
     assert session.action_names == ("action 0", "action 1", "action 2", "action 3", "action 4")
-    monkeypatch.setattr(session.env.unwrapped, "action_names", ("one", "two"), raising=False)
+    monkeypatch.setattr(type(session.env.unwrapped), "action_names", ("one", "two"))
     assert session.action_names[0] == "action 0"
 
 
