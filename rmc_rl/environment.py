@@ -53,14 +53,14 @@ def find_spec(config: EnvConfig, trust: bool = False) -> EnvSpec:
         raise UserError(f"unknown environment '{config.id}': {nearest(name, gymnasium.registry)}") from error
 
 
-def make_vector(config: EnvConfig, num_envs: int, *, trust: bool = False) -> VectorEnv:
+def make_vector(config: EnvConfig, num_envs: int, *, trust: bool = False, native: bool = True) -> VectorEnv:
     """A vector environment: the id's native batch where it has one, otherwise scalar environments in turn.
 
     Raises:
         UserError: unknown id, arguments the environment refuses, or spaces no agent here can handle.
     """
     spec = find_spec(config, trust)
-    mode = "vector_entry_point" if spec.vector_entry_point is not None else "sync"
+    mode = "vector_entry_point" if native and spec.vector_entry_point is not None else "sync"
     try:
         env = gymnasium.make_vec(spec, num_envs=num_envs, vectorization_mode=mode, **config.kwargs)
     except Exception as error:
@@ -82,6 +82,8 @@ def make_single(config: EnvConfig, *, trust: bool = False, render_mode: str | No
     spec = find_spec(config, trust)
     try:
         # An environment that cannot draw itself need not know the argument.
+        if "render_mode" in config.kwargs:
+            raise ValueError("render_mode is not an argument to configure: who plays the environment chooses it")
         draws: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         return gymnasium.make(spec, **draws, **config.kwargs)
     except Exception as error:

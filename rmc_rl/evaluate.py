@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import gymnasium
 import numpy as np
+from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.progress import Progress
 
@@ -92,11 +94,9 @@ def evaluate(
 def _play(
     policy: Policy, count: int, seed: int, greedy: bool, trust: bool, advance: Callable[[int], None]
 ) -> tuple[np.ndarray, np.ndarray]:
-    env = make_vector(policy.config.env, count, trust=trust)
-    policy.require(interface(env.single_observation_space, env.single_action_space))
     seeds = [seed + i for i in range(count)]
     streams = action_streams(seeds)
-    observation, _ = env.reset(seed=seeds)  # type: ignore[arg-type]  # Gymnasium takes a list, its hint does not
+    env, observation = _start(policy, seeds, trust)
     state = policy.initial_state(count)
     reset = np.ones(count, bool)
     reward = np.zeros(count, np.float32)
@@ -125,13 +125,28 @@ def _play(
     return returns, lengths
 
 
+def _start(policy: Policy, seeds: list[int], trust: bool) -> tuple[VectorEnv, np.ndarray]:
+    """An environment for each seed, and the first observations."""
+    for native in (True, False):
+        env = make_vector(policy.config.env, len(seeds), trust=trust, native=native)
+        policy.require(interface(env.single_observation_space, env.single_action_space))
+        try:
+            return env, env.reset(seed=seeds)[0]  # type: ignore[arg-type]  # a list is taken, the hint does not say so
+        except (TypeError, ValueError, gymnasium.error.Error):
+            # Some native batches have one random stream for all games: then each game gets an environment of its own.
+            env.close()
+            if not native:
+                raise
+    raise AssertionError
+
+
 @reports_user_errors
 def main() -> None:
     """Evaluate, show the figures, and print JSON where asked for."""
     options = parse_options(EvaluateOptions, sys.argv[1:], __doc__ or "")
     policy = load(options.run, options.checkpoint, options.runs_dir)
     console = Console(stderr=True)
-    console.print(f"{policy.run} after {policy.info['steps']:,} steps", highlight=False)
+    console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False)
     result: dict[str, float | int | str] = {}
     try:
         for mode in ("sampled", "greedy") if options.mode == "both" else (options.mode,):
@@ -159,7 +174,7 @@ def main() -> None:
     except KeyboardInterrupt:
         raise UserError("interrupted: no figures for the mode that was being played") from None
     if options.json:
-        result |= {"episodes": options.episodes, "seed": options.seed, "steps": policy.info["steps"]}
+        result |= {"episodes": options.episodes, "seed": options.seed, "steps": policy.progress.steps}
         print(json.dumps(result | {"run": str(policy.run)}))
 
 

@@ -201,9 +201,13 @@ class TensorBoardWriter(_DiskWriter):
 class WandbWriter:
     """Weights & Biases, its files kept inside the run folder."""
 
+    _chosen: str | None = None  # by an earlier run of this process
+
     def __init__(self, config: Config, folder: Path, mode: WandbMode) -> None:
         for variable in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
-            os.environ.setdefault(variable, str(folder.resolve() / "wandb-files"))
+            if os.environ.get(variable) in (None, self._chosen):  # the person's own choice stays
+                os.environ[variable] = str(folder.resolve() / "wandb-files")
+        WandbWriter._chosen = str(folder.resolve() / "wandb-files")
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
         from omegaconf import OmegaConf

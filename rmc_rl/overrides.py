@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
@@ -104,6 +104,29 @@ def check_overrides(words: Sequence[str], extra_dir: str | None = None) -> None:
         if key not in keys and not (override.is_add() and key.startswith(FREE_SECTIONS)):
             hint = f" (a new one is added with +{key}=…)" if key.startswith(FREE_SECTIONS) else ""
             raise UserError(f"unknown key '{key}': {nearest(key, [*keys, *known_groups])}{hint}")
+
+
+class ResumeWords(NamedTuple):
+    """What was typed beside ``resume=…``."""
+
+    run: str
+    runs_dir: str | None
+    others: list[str]
+
+
+def resume_words(words: Sequence[str]) -> ResumeWords | None:
+    """Take ``resume=…`` and ``runs_dir=…``, which say where to look, out of the words; None without a resume."""
+    where: dict[str, Any] = {}
+    others = []
+    for override in parse_overrides(words):
+        if override.key_or_group in ("resume", "runs_dir") and not override.is_sweep_override():
+            where[override.key_or_group] = override.value()
+        else:
+            others.append(str(override.input_line))
+    if where.get("resume") is None:
+        return None
+    runs_dir = where.get("runs_dir")
+    return ResumeWords(str(where["resume"]), None if runs_dir is None else str(runs_dir), others)
 
 
 def overridden(saved: Config, words: Sequence[str], extra_dir: str | None = None) -> Config:

@@ -18,6 +18,7 @@ from rmc_rl.config import Config, read_config
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 from rmc_rl.impala.weights import load_weights
+from rmc_rl.progress import Progress
 from rmc_rl.run_folder import find_run
 
 
@@ -57,22 +58,20 @@ class Policy:
         agent: the network.
         config: the configuration it was trained with.
         run: its run folder.
-        info: counters of its checkpoint: ``steps``, ``updates``, ``return_mean`` …
-        interface: the spaces it was made for.
+        progress: how far its run had come, and the spaces it was made for.
     """
 
-    def __init__(self, agent: Agent, config: Config, run: Path, info: dict[str, Any], interface: Interface) -> None:
+    def __init__(self, agent: Agent, config: Config, run: Path, progress: Progress) -> None:
         self.agent = agent.eval()
         self.config = config
         self.run = run
-        self.info = info
-        self.interface = interface
+        self.progress = progress
         self._generator = torch.Generator().manual_seed(0)
 
     def require(self, shown: Interface) -> None:
         """Raise `UserError` unless the agent was made for such an environment."""
-        if shown != self.interface:
-            known = self.interface
+        known = self.progress.interface
+        if shown != known:
             raise UserError(f"the agent of {self.run} does not fit the environment: made for {known}, this is {shown}")
 
     def seed(self, seed: int) -> None:
@@ -171,8 +170,7 @@ def load(run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str =
         names = ", ".join(sorted(item.name for item in folder.iterdir() if not item.name.startswith(".")))
         raise UserError(f"the run {path} has no checkpoint '{checkpoint}'; it has: latest, {names}")
     state, info = load_checkpoint(chosen)
-    spaces = info["interface"]
-    interface = Interface(tuple(spaces["observation_shape"]), spaces["is_image"], spaces["num_actions"])
-    agent = build_agent(config, interface)
+    progress = Progress.from_json(info, chosen)
+    agent = build_agent(config, progress.interface)
     load_weights(agent, state["learner"]["agent"])
-    return Policy(agent, config, path, info, interface)
+    return Policy(agent, config, path, progress)

@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from rmc_rl.config import compose_config, describe, to_config
+from rmc_rl.config import Config, compose_config, describe, make_config
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import shown
-from rmc_rl.overrides import check_overrides, groups, whole_numbers
+from rmc_rl.overrides import check_overrides, groups, parse_overrides, resume_words, whole_numbers
 from rmc_rl.paths import config_dir
 
 USAGE = """\
@@ -39,7 +39,7 @@ Options:
 
 @reports_user_errors
 def main() -> None:
-    """Check what was typed, then hand over to Hydra."""
+    """Check what was typed, then train; Hydra takes over where there are several runs."""
     flags, overrides = _flags().parse_known_args(sys.argv[1:])
     unknown = [word for word in overrides if word.startswith("-")]
     if unknown:
@@ -47,21 +47,26 @@ def main() -> None:
     if flags.help:
         print_help()
         return
-    overrides = whole_numbers(overrides)
-    extra_dir = flags.config_dir
-    check_overrides(overrides, extra_dir)
-    if not flags.multirun:
-        swept = [word for word in overrides if _is_sweep(word)]
-        if swept:
-            raise UserError(f"'{swept[0]}' names several values: --multirun runs each of them")
-        to_config(compose_config(overrides, extra_dir))
-    _extra_dir.append(extra_dir)
-    for_hydra = {"--multirun": flags.multirun, "--cfg": flags.cfg, "--config-dir": extra_dir}
-    sys.argv[1:] = overrides
-    for flag, value in for_hydra.items():
-        if value:
-            sys.argv += [flag] if value is True else [flag, value]
-    _hydra_main()
+    words, extra_dir = whole_numbers(overrides), flags.config_dir
+    if resume_words(words) is not None:
+        if flags.multirun or flags.cfg:
+            raise UserError("resume goes on with one run: it goes with neither --multirun nor --cfg")
+        _train(words, extra_dir)
+        return
+    check_overrides(words, extra_dir)
+    if flags.multirun or flags.cfg:
+        for_hydra = {"--multirun": flags.multirun, "--cfg": flags.cfg, "--config-dir": extra_dir}
+        sys.argv[1:] = words
+        for flag, value in for_hydra.items():
+            if value:
+                sys.argv += [flag] if value is True else [flag, value]
+        _extra_dir.append(extra_dir)
+        _sweep()
+        return
+    swept = [word for word in words if parse_overrides([word])[0].is_sweep_override()]
+    if swept:
+        raise UserError(f"'{swept[0]}' names several values: --multirun runs each of them")
+    _train(make_config(*words, extra_dir=extra_dir))
 
 
 _extra_dir: list[str | None] = []
@@ -69,13 +74,17 @@ _extra_dir: list[str | None] = []
 
 @hydra.main(config_path=str(config_dir()), config_name="train", version_base="1.3")
 @reports_user_errors
-def _hydra_main(composed: DictConfig) -> None:
+def _sweep(composed: DictConfig) -> None:
+    """One job of a sweep, called by Hydra, which has split the words."""
     from hydra.core.hydra_config import HydraConfig
 
+    _train(list(HydraConfig.get().overrides.task), _extra_dir[-1])
+
+
+def _train(config: Config | list[str], extra_dir: str | None = None) -> None:
     from rmc_rl.trainer import train  # torch is imported only when a run really starts
 
-    # The words, not the composed values, because a resumed run takes over only what was typed.
-    train(list(HydraConfig.get().overrides.task), extra_dir=_extra_dir[-1])
+    train(config, extra_dir=extra_dir)
 
 
 def _flags() -> argparse.ArgumentParser:
@@ -113,9 +122,3 @@ def print_help() -> None:
             rows = [f"{key}={shown(value)}"]
         console.print(*(f"  {row}" for row in rows), sep="\n", soft_wrap=True)
         console.print(f"      {meaning}", style="dim", soft_wrap=True)
-
-
-def _is_sweep(word: str) -> bool:
-    from rmc_rl.overrides import parse_overrides
-
-    return parse_overrides([word])[0].is_sweep_override()

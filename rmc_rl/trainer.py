@@ -7,19 +7,20 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rmc_rl.building import build_agent, learner_device
 from rmc_rl.checkpoint import checkpoint_name, latest_checkpoint, load_checkpoint, prune, save_checkpoint
-from rmc_rl.config import Config, changes, make_config, read_config
+from rmc_rl.config import Config, changes, compose_config, make_config, read_config
 from rmc_rl.display import Display, make_display
 from rmc_rl.engines import Engine, make_engine
 from rmc_rl.environment import Interface, interface, make_vector
 from rmc_rl.errors import NonFiniteLossError, UserError
-from rmc_rl.metrics import Episodes, Interval, make_writers
-from rmc_rl.overrides import check_overrides, overridden
+from rmc_rl.metrics import Interval, make_writers
+from rmc_rl.overrides import overridden, resume_words
+from rmc_rl.progress import Progress
 from rmc_rl.run_folder import RunFolder, create_run_folder, find_run
 
 CHECKPOINTS_KEPT = 2
@@ -48,28 +49,29 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
     Raises:
         UserError: bad input, or something that stopped the run; what was learnt is in its last checkpoint.
     """
-    words: Sequence[str] = []
-    if not isinstance(config, Config):
-        words = [config] if isinstance(config, str) else config
-        config = make_config(*words, extra_dir=extra_dir)
-    if config.resume is None:
-        agent_interface = _check(config)
-        return _run(config, agent_interface, create_run_folder(config), None, [])
-    path = find_run(config.resume, config.runs_dir)
+    if isinstance(config, Config):
+        if config.resume is not None:
+            raise UserError("resume goes with what is typed, train(['resume=…', …]), not with a whole configuration")
+        return _run(config, _check(config), create_run_folder(config), None, [])
+    words = [config] if isinstance(config, str) else list(config)
+    resume = resume_words(words)
+    if resume is None:
+        return train(make_config(*words, extra_dir=extra_dir))
+    path = find_run(resume.run, resume.runs_dir or compose_config([]).runs_dir)
     folder = RunFolder(path)
     try:
         saved = read_config(path / "config.yaml")
-        check_overrides(words, extra_dir)
-        config = overridden(saved, [word for word in words if not word.startswith(("resume=", "runs_dir="))], extra_dir)
-        checkpoint = load_checkpoint(latest_checkpoint(folder.checkpoints))
-        agent_interface = _check(config)
+        changed = overridden(saved, resume.others, extra_dir)
+        newest = latest_checkpoint(folder.checkpoints)
+        state, info = load_checkpoint(newest)
+        progress = Progress.from_json(info, newest)
+        agent_interface = _check(changed)
     except BaseException:
         folder.close()
         raise
-    differences = changes(saved, config)
-    notes = [f"resuming {path} after {checkpoint[1]['steps']:,} steps"]
-    notes += [f"  changed {line}" for line in differences]
-    return _run(config, agent_interface, folder, checkpoint, notes)
+    notes = [f"resuming {path} after {progress.steps:,} steps"]
+    notes += [f"  changed {line}" for line in changes(saved, changed)]
+    return _run(changed, agent_interface, folder, (state, progress), notes)
 
 
 def _check(config: Config) -> Interface:
@@ -86,28 +88,27 @@ def _run(
     config: Config,
     agent_interface: Interface,
     folder: RunFolder,
-    checkpoint: tuple[dict[str, Any], dict[str, Any]] | None,
+    checkpoint: tuple[dict[str, Any], Progress] | None,
     notes: list[str],
 ) -> TrainingResult:
-    state, info = checkpoint if checkpoint is not None else (None, None)
+    state, progress = checkpoint if checkpoint is not None else (None, Progress(agent_interface))
     display = make_display(config)
     engine: Engine | None = None
     with contextlib.ExitStack() as stack, _stop_on_signals() as stop:
         stack.callback(folder.close)
-        steps = info["steps"] if info else 0
         title = f"{config.env.name} · {config.core['name']} · engine {config.engine.name} · {folder.path}"
-        display.start(title, config.total_steps, steps)
+        display.start(title, config.total_steps, progress.steps)
         stack.callback(display.stop)
         for note in notes:
             display.say(note)
-        writers = make_writers(config, folder.path, steps)
+        writers = make_writers(config, folder.path, progress.steps)
         for writer in writers:
             stack.callback(writer.close)
         engine = make_engine(config, agent_interface, state, stop.is_set, display.say)
         stack.callback(engine.close)
         if notes:
             folder.write_config(config)  # a resumed run's, once it is known to work
-        result = _Loop(config, folder, engine, agent_interface, display, writers, info).run(stop)
+        result = _Loop(config, folder, engine, progress, display, writers).run(stop)
     display.say(_farewell(result))  # below the live table
     return result
 
@@ -120,64 +121,56 @@ class _Loop:
         config: Config,
         folder: RunFolder,
         engine: Engine,
-        interface: Interface,
+        progress: Progress,
         display: Display,
         writers: Sequence[Any],
-        info: dict[str, Any] | None,
     ) -> None:
-        self.config, self.folder, self.engine, self.interface = config, folder, engine, interface
-        self.display, self.writers = display, writers
-        self.episodes = Episodes()
-        self.steps = self.updates = 0
-        self.seconds_before = 0.0
-        self.best_return = float("-inf")
-        if info is not None:
-            self.steps, self.updates = info["steps"], info["updates"]
-            self.seconds_before = info["seconds"]
-            self.episodes.set_state(info["episodes"])
-            self.best_return = info["best_return"] if info["best_return"] is not None else float("-inf")
-        self.saved_steps = self.steps if info is not None else -1
+        self.config, self.folder, self.engine = config, folder, engine
+        self.progress, self.display, self.writers = progress, display, writers
+        self.seconds_before = progress.seconds
+        self.saved_steps = progress.steps  # a run that has learnt nothing has nothing to save
         self.warned_about_saving = False
 
     def run(self, stop: threading.Event) -> TrainingResult:
         """Update until the budget is spent or a stop is asked for."""
-        config = self.config
+        config, progress = self.config, self.progress
         self.started = last_saved = interval_started = time.monotonic()
-        interval, interval_steps, restarts, queue = Interval(), self.steps, 0, 0
+        interval, interval_steps, restarts, queue = Interval(), progress.steps, 0, 0
 
         def close_interval() -> None:
             nonlocal interval, interval_started, interval_steps
             now = time.monotonic()
             elapsed = max(now - interval_started, 1e-9)
             row = {
-                "steps": self.steps,
-                "updates": self.updates,
-                "episodes": self.episodes.count,
-                "return_mean": self.episodes.return_mean,
-                "length_mean": self.episodes.length_mean,
+                "steps": progress.steps,
+                "updates": progress.updates,
+                "episodes": progress.episodes.count,
+                "return_mean": progress.episodes.return_mean,
+                "length_mean": progress.episodes.length_mean,
                 **interval.means(),
-                "steps_per_second": (self.steps - interval_steps) / elapsed,
+                "steps_per_second": (progress.steps - interval_steps) / elapsed,
                 "learner_busy": min(interval.busy_seconds / elapsed, 1.0),
                 "queue": queue,
                 "restarts": restarts,
-                "seconds": self.seconds,
+                "seconds": progress.seconds,
             }
             for writer in self.writers:
                 writer.write(row)
             self.display.row(row)
-            interval, interval_started, interval_steps = Interval(), now, self.steps
+            interval, interval_started, interval_steps = Interval(), now, progress.steps
 
         try:
-            while self.steps < config.total_steps and not stop.is_set():
+            while progress.steps < config.total_steps and not stop.is_set():
                 figures = self.engine.update()
                 if figures is None:
                     break
-                self.steps, self.updates = figures["steps"], figures["updates"]
+                progress.steps, progress.updates = figures["steps"], figures["updates"]
+                progress.seconds = self.seconds_before + time.monotonic() - self.started
                 restarts, queue = figures["restarts"], figures["queue"]
-                self.episodes.add(figures["episode_return"], figures["episode_length"])
+                progress.episodes.add(figures["episode_return"], figures["episode_length"])
                 interval.add(figures)
-                self.display.progress(self.steps)
-                if self.steps // config.log.every_steps > interval_steps // config.log.every_steps:
+                self.display.progress(progress.steps)
+                if progress.steps // config.log.every_steps > interval_steps // config.log.every_steps:
                     close_interval()
                 if time.monotonic() - last_saved >= config.checkpoint.every_seconds:
                     self.save()
@@ -191,34 +184,24 @@ class _Loop:
         if interval.updates:
             close_interval()
         self.save()
-        finished = self.steps >= config.total_steps
-        return TrainingResult(self.folder.path, self.steps, self.episodes.return_mean, finished)
-
-    @property
-    def seconds(self) -> float:
-        """Training time so far, resumed parts included."""
-        return self.seconds_before + time.monotonic() - self.started
+        finished = progress.steps >= config.total_steps
+        return TrainingResult(self.folder.path, progress.steps, progress.episodes.return_mean, finished)
 
     def save(self) -> None:
         """Write a checkpoint; a full disk costs a warning, not the run."""
-        if self.steps == self.saved_steps:
+        progress = self.progress
+        if progress.steps == self.saved_steps:
             return
         state = self.engine.get_state()
-        # A distributed learner may have finished another update since its last figures: the state knows.
-        info: dict[str, Any] = {
-            "steps": int(state["learner"]["steps"]),
-            "updates": int(state["learner"]["updates"]),
-            "episodes": self.episodes.get_state(),
-            "seconds": self.seconds,
-            "interface": asdict(self.interface),  # an agent can be loaded without its environment
-            "return_mean": None if self.episodes.count == 0 else self.episodes.return_mean,
-        }
-        best = self.episodes.full and self.episodes.return_mean > self.best_return
+        mean = progress.episodes.return_mean
+        best = progress.episodes.full and (progress.best_return is None or mean > progress.best_return)
         if best:
-            self.best_return = self.episodes.return_mean
-        info["best_return"] = self.best_return if self.best_return > float("-inf") else None
+            progress.best_return = mean
+        # A distributed learner may have finished another update since its last figures: the state knows.
+        counted = replace(progress, steps=int(state["learner"]["steps"]), updates=int(state["learner"]["updates"]))
+        info = counted.to_json()
         try:
-            save_checkpoint(self.folder.checkpoints, checkpoint_name(info["steps"]), state, info)
+            save_checkpoint(self.folder.checkpoints, checkpoint_name(counted.steps), state, info)
             if best:
                 save_checkpoint(self.folder.checkpoints, "best", state, info)
             prune(self.folder.checkpoints, CHECKPOINTS_KEPT, self.config.checkpoint.keep_every_steps)
@@ -228,7 +211,7 @@ class _Loop:
             self.warned_about_saving = True
             return
         self.warned_about_saving = False
-        self.saved_steps = self.steps
+        self.saved_steps = progress.steps
 
 
 def _farewell(result: TrainingResult) -> str:

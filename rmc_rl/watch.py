@@ -97,7 +97,7 @@ def watch(options: WatchOptions, size: tuple[int, int]) -> None:
 
 def describe(policy: Policy) -> str:
     """The agent in one line: its core and how long it was trained."""
-    return f"core {policy.config.core['name']}  ·  trained for {policy.info['steps']:,} steps"
+    return f"core {policy.config.core['name']}  ·  trained for {policy.progress.steps:,} steps"
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

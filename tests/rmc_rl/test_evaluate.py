@@ -99,3 +99,13 @@ def test_bad_input_is_one_message_and_exit_code_1(
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_games_that_share_one_random_stream_get_environments_of_their_own(tmp_path: Path) -> None:
+    """CartPole's native batch takes one seed for all of its games."""
+    words = ["engine=inline", "engine.learner_threads=1", "core.head_size=4", "actor.num_envs=4", "total_steps=200"]
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "cartpole.yaml").write_text("name: cartpole\nid: CartPole-v1\nkwargs: {}\n")
+    made = train([*words, "log.display=none", "env=cartpole", f"runs_dir={tmp_path}"], extra_dir=str(tmp_path))
+    found = evaluate(load(made.run), 5, greedy=True, seed=3)
+    assert found.returns.tolist()[2:] == evaluate(load(made.run), 3, greedy=True, seed=5).returns.tolist()

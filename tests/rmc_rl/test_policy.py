@@ -91,8 +91,8 @@ def test_wrong_calls_are_explained(policy: Policy) -> None:
 
 def test_checkpoints_are_chosen_by_name(run: Path) -> None:
     names = sorted(path.name for path in (run / "checkpoints").iterdir())
-    assert load(run, "best").info["steps"] <= load(run).info["steps"]
-    assert load(run, names[-1]).info["steps"] == int(names[-1].removeprefix("step-"))
+    assert load(run, "best").progress.steps <= load(run).progress.steps
+    assert load(run, names[-1]).progress.steps == int(names[-1].removeprefix("step-"))
     with pytest.raises(UserError, match="has no checkpoint 'worst'; it has: latest, best, step-"):
         load(run, "worst")
 

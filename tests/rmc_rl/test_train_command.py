@@ -160,3 +160,15 @@ def test_the_door_hides_nothing() -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: env=nonsense is not known")
+
+
+def test_resume_knows_the_keys_of_the_saved_run(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run is of another environment than the default one, with keys of its own."""
+    call(monkeypatch, run.parent.parent, "resume=latest", "env.kwargs.length=9", "total_steps=900")
+    assert "changed env.kwargs.length: 8 -> 9" in capsys.readouterr().err
+    assert "unknown key 'env.kwargs.task'" in refused(
+        monkeypatch, run.parent.parent, capsys, "resume=latest", "env.kwargs.task=hunt"
+    )
+    assert "--multirun" in refused(monkeypatch, run.parent.parent, capsys, "resume=latest", "--multirun")

@@ -1,0 +1,87 @@
+"""How far a run has come: what a checkpoint records beside the arrays, and what a resumed run goes on from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rmc_rl.environment import Interface
+from rmc_rl.errors import UserError
+from rmc_rl.metrics import Episodes
+
+
+@dataclass
+class Progress:
+    """Counters of a run.
+
+    Attributes:
+        interface: the spaces the agent was made for, so that it can be loaded without its environment.
+        steps: valid environment steps learnt from.
+        updates: learner updates.
+        seconds: training time, resumed parts included.
+        best_return: best mean return of a full window of episodes at a checkpoint; None before the first.
+        episodes: the last episodes' returns and lengths.
+    """
+
+    interface: Interface
+    steps: int = 0
+    updates: int = 0
+    seconds: float = 0.0
+    best_return: float | None = None
+    episodes: Episodes = field(default_factory=Episodes)
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold; ``return_mean`` is for people who read it."""
+        mean = self.episodes.return_mean
+        return {
+            "interface": asdict(self.interface),
+            "steps": self.steps,
+            "updates": self.updates,
+            "seconds": self.seconds,
+            "best_return": self.best_return,
+            "return_mean": mean if math.isfinite(mean) else None,
+            "episodes": self.episodes.get_state(),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], where: object) -> Progress:
+        """Read what `to_json` wrote; a checkpoint may come from a stranger.
+
+        Raises:
+            UserError: something is missing or of another type; the message names `where`.
+        """
+        try:
+            spaces = record["interface"]
+            shape = tuple(_whole(size) for size in spaces["observation_shape"])
+            is_image = spaces["is_image"]
+            if not isinstance(is_image, bool) or min(shape, default=0) < 1 or math.prod(shape) > 10**8:
+                raise ValueError("interface")
+            episodes = Episodes()
+            history = record["episodes"]
+            returns, lengths = list(map(_number, history["returns"])), list(map(_whole, history["lengths"]))
+            episodes.set_state({"count": _whole(history["count"]), "returns": returns, "lengths": lengths})
+            best = record["best_return"]
+            return cls(
+                interface=Interface(shape, is_image, _whole(spaces["num_actions"], least=1)),
+                steps=_whole(record["steps"]),
+                updates=_whole(record["updates"]),
+                seconds=_number(record["seconds"]),
+                best_return=None if best is None else _number(best),
+                episodes=episodes,
+            )
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"{where} does not hold the record of a run of rmc-rl ({error!r})") from error
+
+
+def _whole(value: Any, least: int = 0) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rmc_rl.environment import Interface
+from rmc_rl.errors import UserError
+from rmc_rl.progress import Progress
+
+
+def example() -> Progress:
+    progress = Progress(Interface((5, 5, 3), True, 5), steps=100, updates=7, seconds=1.5, best_return=2.5)
+    progress.episodes.add([1.0, 2.0], [3, 4])
+    return progress
+
+
+def test_round_trip_through_json() -> None:
+    record = json.loads(json.dumps(example().to_json()))
+    again = Progress.from_json(record, "here")
+    assert again.to_json() == example().to_json()
+    assert again.interface == example().interface
+    assert record["return_mean"] == 1.5
+
+
+def test_a_run_without_episodes_has_no_mean() -> None:
+    record = Progress(Interface((3,), False, 2)).to_json()
+    assert record["return_mean"] is None
+    assert json.loads(json.dumps(record, allow_nan=False))["best_return"] is None
+
+
+@pytest.mark.parametrize("key", ["interface", "steps", "updates", "seconds", "best_return", "episodes"])
+def test_what_is_missing_or_forged_is_refused(key: str) -> None:
+    record = example().to_json()
+    for forged in ("x", [], True, -1.5, {"count": 3}, float("nan")):
+        if key in ("seconds", "best_return") and forged == -1.5:
+            continue
+        with pytest.raises(UserError, match="here does not hold the record"):
+            Progress.from_json({**record, key: forged}, "here")
+    del record[key]
+    with pytest.raises(UserError, match="here does not hold the record"):
+        Progress.from_json(record, "here")
+
+
+@pytest.mark.parametrize(
+    "spaces",
+    [
+        {"observation_shape": [10**6, 10**6], "is_image": False, "num_actions": 2},
+        {"observation_shape": [], "is_image": False, "num_actions": 2},
+        {"observation_shape": [3], "is_image": 1, "num_actions": 2},
+        {"observation_shape": [3], "is_image": False, "num_actions": 0},
+        {"observation_shape": [-3, -3], "is_image": False, "num_actions": 2},
+    ],
+)
+def test_impossible_spaces_are_refused(spaces: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="here does not hold the record"):
+        Progress.from_json({**example().to_json(), "interface": spaces}, "here")
