@@ -81,6 +81,7 @@ class LearnerConfig:
     learning_rate: float = _key("step size at the start", above=0)
     learning_rate_final: float = _key("step size when the budget is spent", minimum=0)
     learning_rate_schedule: str = _key("how it gets there", choices=("constant", "linear"))
+    warmup_updates: int = _key("the step size rises from 0 over the first so many updates", minimum=0)
     rmsprop_decay: float = _key("RMSProp: decay of the squared gradient's average", minimum=0, maximum=1)
     rmsprop_momentum: float = _key("RMSProp: momentum", minimum=0)
     adam_beta1: float = _key("Adam: decay of the gradient's average", minimum=0, maximum=1)

@@ -52,6 +52,8 @@ class Learner:
         learning_rate = scheduled(
             config.learning_rate, config.learning_rate_final, config.learning_rate_schedule, progress
         )
+        if self.updates < config.warmup_updates:
+            learning_rate *= (self.updates + 1) / config.warmup_updates
         entropy_cost = scheduled(config.entropy_cost, config.entropy_cost_final, config.entropy_cost_schedule, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate

@@ -18,7 +18,9 @@ from tests.rmc_rl.impala.scripted import ScriptedEnv, small_agent
 
 @pytest.fixture(scope="module")
 def config() -> LearnerConfig:
-    return make_config("learner.learning_rate=1e-2", "learner.entropy_cost_schedule=linear").learner
+    return make_config(
+        "learner.learning_rate=1e-2", "learner.entropy_cost_schedule=linear", "learner.warmup_updates=0"
+    ).learner
 
 
 def make_learner(config: LearnerConfig, total_steps: int = 1000, seed: int = 0) -> Learner:
@@ -54,6 +56,13 @@ def test_schedules_follow_the_share_of_the_budget(config: LearnerConfig, rollout
         assert figures["learning_rate"] == pytest.approx(1e-2 * (1 - spent))
         assert figures["entropy_cost"] == pytest.approx(0.4 * (1 - spent))
     assert rates[-1] == 0.0
+
+
+def test_the_step_size_rises_over_the_first_updates(config: LearnerConfig, rollouts: list[Rollout]) -> None:
+    learner = make_learner(replace(config, warmup_updates=4, learning_rate_schedule="constant"))
+    assert [learner.update(rollouts[:1])["learning_rate"] for _ in range(6)] == pytest.approx(
+        [0.25e-2, 0.5e-2, 0.75e-2, 1e-2, 1e-2, 1e-2]
+    )
 
 
 def test_learning_on_one_batch_lowers_its_value_loss(config: LearnerConfig, rollouts: list[Rollout]) -> None:
