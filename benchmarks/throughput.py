@@ -29,7 +29,7 @@ from rmc_rl.impala.learner import Learner
 
 WARM_UP_UPDATES = 10
 NEXT_TO_NOTHING = (
-    *("core=lstm", "core.hidden_size=1", "agent.torso=mlp", "agent.torso_options={hidden_sizes:[1]}"),
+    *("core=lstm", "core.hidden_size=1", "agent.torso=mlp", "+agent.torso_options.hidden_sizes=[1]"),
     *("agent.use_last_action=false", "agent.use_last_reward=false"),
 )
 """The smallest agent there is: a run with it costs what everything around the agent costs, and a little more."""

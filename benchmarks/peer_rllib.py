@@ -1,0 +1,131 @@
+"""The peer: RLlib's IMPALA on the same game, with our torso, core and heads in an RLModule as its users would write it.
+
+The core runs step by step over padded sequences, as RLlib hands them to it: it cuts sequences at episode ends instead of
+resetting inside them. One environment runner and the learner in the driver: its fastest layout on two cores.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+import ray
+import torch
+from ray.rllib.algorithms.impala import IMPALAConfig
+from ray.rllib.core import ALL_MODULES
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_TRAINED_LIFETIME
+from ray.tune.registry import register_env
+from rmc_agents import make_core, make_torso
+from rmc_agents.heads import PolicyHead, ValueHead
+from rmc_agents.tree import leaves
+
+from rmc_rl.config import Config
+from rmc_rl.environment import Interface, make_single
+
+WARM_UP_STEPS = 20_000
+
+
+class RecurrentModule(TorchRLModule, ValueFunctionAPI):
+    """Torso, core, policy and value heads; the core's state has one tensor per leaf."""
+
+    def setup(self) -> None:
+        """Build the network; RLlib calls this."""
+        options = dict(self.model_config["core"])
+        self.torso = make_torso("auto", tuple(self.observation_space.shape), self.model_config["is_image"])
+        self.core = make_core(options.pop("name"), self.torso.output_size, **options)
+        self.policy_head = PolicyHead(self.core.output_size, self.action_space.n)
+        self.value_head = ValueHead(self.core.output_size)
+
+    def get_initial_state(self) -> dict[str, np.ndarray]:
+        """The state of one environment, without a batch axis."""
+        state = leaves(self.core.initial_state(1))
+        return {str(number): leaf[0].numpy() for number, leaf in enumerate(state)}
+
+    def _features(self, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        observation = batch[Columns.OBS].transpose(0, 1)  # [T, B, …]
+        rows = observation.shape[:2]
+        features = self.torso(observation.flatten(0, 1)).unflatten(0, rows)
+        parts = tuple(batch[Columns.STATE_IN][str(i)] for i in range(len(batch[Columns.STATE_IN])))
+        never = torch.zeros(rows, dtype=torch.bool, device=features.device)
+        outputs, state = self.core(features, parts[0] if len(parts) == 1 else parts, never)
+        return outputs.transpose(0, 1), {str(i): leaf for i, leaf in enumerate(leaves(state))}
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        features, state = self._features(batch)
+        return {Columns.ACTION_DIST_INPUTS: self.policy_head(features), Columns.STATE_OUT: state}
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        features, state = self._features(batch)
+        logits = self.policy_head(features)
+        return {Columns.ACTION_DIST_INPUTS: logits, Columns.STATE_OUT: state, Columns.EMBEDDINGS: features}
+
+    def compute_values(self, batch: dict[str, Any], embeddings: torch.Tensor | None = None) -> torch.Tensor:
+        """Values of every row."""
+        if embeddings is None:
+            embeddings, _ = self._features(batch)
+        return self.value_head(embeddings)
+
+
+def measure(config: Config, found: Interface, seconds: float) -> dict[str, Any]:
+    """Trained environment steps a second of RLlib's IMPALA with this game, core and batch."""
+
+    def make(_: Any) -> gymnasium.Env[Any, Any]:
+        return make_single(config.env)
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    register_env("benchmark", make)
+    learner = config.learner
+    batch = config.actor.num_envs * config.actor.unroll_length * learner.rollouts_per_batch
+    algorithm = (
+        IMPALAConfig()
+        .environment("benchmark")
+        .env_runners(
+            num_env_runners=1,
+            num_envs_per_env_runner=config.actor.num_envs,
+            rollout_fragment_length=config.actor.unroll_length,
+        )
+        .learners(num_learners=0)
+        .rl_module(
+            rl_module_spec=RLModuleSpec(
+                module_class=RecurrentModule,
+                model_config={
+                    "max_seq_len": config.actor.unroll_length,
+                    "core": dict(config.core),
+                    "is_image": found.is_image,
+                },
+            )
+        )
+        .training(
+            train_batch_size_per_learner=batch,
+            lr=learner.learning_rate,
+            gamma=learner.discount,
+            entropy_coeff=learner.entropy_cost,
+            vf_loss_coeff=learner.baseline_cost,
+            grad_clip=learner.max_grad_norm,
+        )
+        .reporting(min_time_s_per_iteration=1)
+        .build_algo()
+    )
+    try:
+        while _trained(algorithm.train()) < WARM_UP_STEPS:
+            pass
+        first = last = _trained(algorithm.train())
+        started = time.perf_counter()
+        while (elapsed := time.perf_counter() - started) < seconds:
+            last = _trained(algorithm.train())
+    finally:
+        algorithm.stop()
+        ray.shutdown()
+    return {"version": ray.__version__, "steps_per_second": round((last - first) / elapsed)}
+
+
+def _trained(result: dict[str, Any]) -> int:
+    """Environment steps learnt from since the start."""
+    learnt = result.get(LEARNER_RESULTS, {}).get(ALL_MODULES, {})  # absent before the first update
+    return int(learnt.get(NUM_ENV_STEPS_TRAINED_LIFETIME, 0))
