@@ -1,7 +1,7 @@
 """The peer: RLlib's IMPALA on the same game, with our torso, core and heads in an RLModule as its users would write it.
 
-The core runs step by step over padded sequences, as RLlib hands them to it: it cuts sequences at episode ends instead of
-resetting inside them. One environment runner and the learner in the driver: its fastest layout on two cores.
+The core runs step by step over padded sequences, as RLlib hands them to it: it cuts sequences at episode ends instead
+of resetting inside them. One environment runner and the learner in the driver: its fastest layout on two cores.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_TRAINED_LIFETIME
 from ray.tune.registry import register_env
+
 from rmc_agents import make_core, make_torso
 from rmc_agents.heads import PolicyHead, ValueHead
 from rmc_agents.tree import leaves
-
 from rmc_rl.config import Config
 from rmc_rl.environment import Interface, make_single
 

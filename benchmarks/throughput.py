@@ -69,7 +69,7 @@ def parts_alone(config: Config, found: Interface, seconds: float) -> dict[str, f
 
 def end_to_end(config: Config, found: Interface, seconds: float) -> dict[str, float]:
     """Trained steps a second of the whole run, and the CPU time of all its processes per trained step."""
-    engine = make_engine(config, found, None, lambda: False, print)
+    engine = make_engine(config, found, None)
     try:
         for _ in range(WARM_UP_UPDATES):
             engine.update()

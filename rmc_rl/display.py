@@ -110,7 +110,7 @@ class RichDisplay:
             ("learner busy", "learner_busy", ".0%", "of the time"),
             ("waiting rollouts", "queue", ",.0f", "acted and not yet learnt from"),
             ("policy lag", "policy_lag", ".2f", "updates between acting and learning"),
-            ("actor restarts", "restarts", ",.0f", "since the start"),
+            ("process restarts", "restarts", ",.0f", "since the start"),
         ),
         (
             ("policy loss", "policy_loss", "+.4f", "per step"),

@@ -41,7 +41,8 @@ GLOSSARY = {
     "steps_per_second": "environment steps learnt from per second in the interval",
     "learner_busy": "share of the interval that the learner spent in updates",
     "queue": "rollouts that waited for the learner at the end of the interval",
-    "restarts": "actor processes replaced since the start",
+    "restarts": "actor and learner processes replaced since the start",
+    "env_failures": "times an environment raised and its games started new episodes, since the start",
     "seconds": "training time, resumed parts included",
 }
 TIMING = frozenset({"steps_per_second", "learner_busy", "queue", "seconds"})
@@ -148,6 +149,10 @@ class CsvWriter(_DiskWriter):
 
     def __init__(self, path: Path, steps: int) -> None:
         super().__init__(path)
+        self._open(steps)
+
+    def _open(self, steps: int) -> None:
+        path = self._path
         replacement = path.with_suffix(".csv.new")
         try:
             kept = _rows_until(path, steps) if path.exists() else []
@@ -168,6 +173,11 @@ class CsvWriter(_DiskWriter):
             self._writer.writerow({name: _short(value) for name, value in row.items()})
             self._file.flush()
 
+    def rewind(self, steps: int) -> None:
+        """Drop the lines after `steps`: their updates were lost."""
+        self.close()
+        self._open(steps)
+
     def close(self) -> None:
         """Close the file."""
         with self._surviving():
@@ -179,11 +189,14 @@ class TensorBoardWriter(_DiskWriter):
 
     def __init__(self, folder: Path, steps: int) -> None:
         super().__init__(folder)
+        self._open(steps)
+
+    def _open(self, steps: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from torch.utils.tensorboard.writer import SummaryWriter
         # purge_step hides what was logged after the checkpoint that a resumed run goes on from.
-        self._writer = SummaryWriter(str(folder), purge_step=steps + 1 if steps else None)
+        self._writer = SummaryWriter(str(self._path), purge_step=steps + 1 if steps else None)
 
     def write(self, row: Mapping[str, float]) -> None:
         """Write one point per figure at the row's step."""
@@ -191,6 +204,11 @@ class TensorBoardWriter(_DiskWriter):
             for name, value in row.items():
                 if name != "steps" and value == value:
                     self._writer.add_scalar(name, value, int(row["steps"]))
+
+    def rewind(self, steps: int) -> None:
+        """Hide the points after `steps`: their updates were lost."""
+        self.close()
+        self._open(steps)
 
     def close(self) -> None:
         """Flush and close."""
@@ -240,6 +258,9 @@ class WandbWriter:
     def write(self, row: Mapping[str, float]) -> None:
         """Log one row."""
         self._run.log({name: value for name, value in row.items() if value == value}, step=int(row["steps"]))
+
+    def rewind(self, steps: int) -> None:
+        """W&B takes no step twice; it ignores what comes again until the run is past where it was."""
 
     def close(self) -> None:
         """Finish the W&B run."""

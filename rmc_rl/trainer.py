@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rmc_rl.building import build_agent, learner_device
-from rmc_rl.checkpoint import checkpoint_name, latest_checkpoint, load_checkpoint, prune, save_checkpoint
+from rmc_rl.checkpoint import checkpoint_name, checkpoints, latest_checkpoint, load_checkpoint, prune, save_checkpoint
 from rmc_rl.config import Config, changes, compose_config, make_config, read_config
 from rmc_rl.display import Display, make_display
 from rmc_rl.engines import Engine, make_engine
@@ -104,13 +104,25 @@ def _run(
         writers = make_writers(config, folder.path, progress.steps)
         for writer in writers:
             stack.callback(writer.close)
-        engine = make_engine(config, agent_interface, state, stop.is_set, display.say)
+        engine = make_engine(
+            config,
+            agent_interface,
+            state,
+            last_state=lambda: _last_state(folder),
+            should_stop=stop.is_set,
+            say=display.say,
+        )
         stack.callback(engine.close)
         if notes:
             folder.write_config(config)  # a resumed run's, once it is known to work
         result = _Loop(config, folder, engine, progress, display, writers).run(stop)
     display.say(_farewell(result))  # below the live table
     return result
+
+
+def _last_state(folder: RunFolder) -> dict[str, Any] | None:
+    found = checkpoints(folder.checkpoints)
+    return load_checkpoint(found[-1])[0] if found else None
 
 
 class _Loop:
@@ -135,7 +147,8 @@ class _Loop:
         """Update until the budget is spent or a stop is asked for."""
         config, progress = self.config, self.progress
         self.started = last_saved = interval_started = time.monotonic()
-        interval, interval_steps, restarts, queue = Interval(), progress.steps, 0, 0
+        interval, interval_steps = Interval(), progress.steps
+        restarts = queue = env_failures = 0
 
         def close_interval() -> None:
             nonlocal interval, interval_started, interval_steps
@@ -152,6 +165,7 @@ class _Loop:
                 "learner_busy": min(interval.busy_seconds / elapsed, 1.0),
                 "queue": queue,
                 "restarts": restarts,
+                "env_failures": env_failures,
                 "seconds": progress.seconds,
             }
             for writer in self.writers:
@@ -164,6 +178,11 @@ class _Loop:
                 figures = self.engine.update()
                 if figures is None:
                     break
+                if figures["steps"] <= progress.steps:  # a learner that died went on from a checkpoint
+                    interval, interval_steps = Interval(), figures["steps"]
+                    for writer in self.writers:
+                        writer.rewind(figures["steps"])
+                env_failures += figures["env_failures"]
                 progress.steps, progress.updates = figures["steps"], figures["updates"]
                 progress.seconds = self.seconds_before + time.monotonic() - self.started
                 restarts, queue = figures["restarts"], figures["queue"]
@@ -193,6 +212,8 @@ class _Loop:
         if progress.steps == self.saved_steps:
             return
         state = self.engine.get_state()
+        if state is None:
+            return
         mean = progress.episodes.return_mean
         best = progress.episodes.full and (progress.best_return is None or mean > progress.best_return)
         if best:

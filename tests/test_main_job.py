@@ -80,6 +80,34 @@ def test_minipacman_trains_resumes_and_is_evaluated(tmp_path: Path, engine: str)
 
 
 @pytest.mark.ray
+def test_a_killed_learner_costs_what_is_said_and_no_more(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rmc_rl.train", "total_steps=150000", "log.every_steps=2000"]
+    with subprocess.Popen(
+        [*command, "checkpoint.every_seconds=3"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        killed = False
+        for line in process.stdout:
+            said += line
+            if not killed and list(tmp_path.glob("runs/*/checkpoints/step-*")):
+                family = psutil.Process(process.pid).children(recursive=True)
+                (victim,) = [child for child in family if child.name().startswith("ray::Learner")]
+                victim.kill()
+                killed = True
+    assert process.returncode == 0, said
+    assert killed
+    assert "the learner died and goes on from the checkpoint after" in said
+    assert "finished" in said
+    with (only_run(tmp_path) / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    steps = [int(row["steps"]) for row in rows]
+    assert steps == sorted(set(steps)), "lines of lost updates are trimmed"
+    assert steps[-1] >= 150000
+    assert rows[-1]["restarts"] == "1"
+
+
+@pytest.mark.ray
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_whole_group_saves_and_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
     """A terminal sends Ctrl-C to every process of the job, Ray's included."""

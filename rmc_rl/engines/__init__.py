@@ -20,11 +20,15 @@ class Engine(Protocol):
     def update(self) -> dict[str, Any] | None:
         """One learner update; None where a stop was asked for while waiting.
 
-        The figures are those of `Learner.update` and ``queue`` and ``restarts``.
+        The figures are those of `Learner.update` and ``queue`` and ``restarts``. ``steps`` and ``updates`` go back
+        where a learner that died went on from a checkpoint.
         """
 
-    def get_state(self) -> dict[str, Any]:
-        """What a checkpoint holds: a tree of arrays with the learner's state and, where there is one, the actor's."""
+    def get_state(self) -> dict[str, Any] | None:
+        """What a checkpoint holds: a tree of arrays with the learner's state and, where there is one, the actor's.
+
+        None where it cannot be had just now.
+        """
 
     def close(self) -> None:
         """Stop every process and free everything; safe to call twice."""
@@ -34,17 +38,28 @@ def make_engine(
     config: Config,
     interface: Interface,
     state: dict[str, Any] | None,
-    should_stop: Callable[[], bool],
-    say: Callable[[str], None],
+    *,
+    last_state: Callable[[], dict[str, Any] | None] = lambda: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = print,
 ) -> Engine:
-    """The engine this configuration names, going on from a checkpoint's state where one is given."""
+    """The engine this configuration names.
+
+    Args:
+        config: of the run.
+        interface: the spaces the agent is made for.
+        state: of a checkpoint to go on from; None: from the start.
+        last_state: the state of the run's last checkpoint, for a learner that died; None where there is none.
+        should_stop: whether a stop was asked for.
+        say: tells the person what happened.
+    """
     if config.engine.name == "inline":
         from rmc_rl.engines.inline import InlineEngine
 
         return InlineEngine(config, interface, state, say)
     from rmc_rl.engines.ray import RayEngine
 
-    return RayEngine(config, interface, state, should_stop, say)
+    return RayEngine(config, interface, state, last_state, should_stop, say)
 
 
 def actor_seed(seed: int, actor: int, generation: int) -> int:

@@ -102,16 +102,20 @@ class RayEngine:
         config: Config,
         interface: Interface,
         state: dict[str, Any] | None,
+        last_state: Callable[[], dict[str, Any] | None],
         should_stop: Callable[[], bool],
         say: Callable[[str], None],
     ) -> None:
         self._config = config
         self._interface = interface
+        self._last_state = last_state
         self._should_stop = should_stop
         self._say = say
         self._restarts = 0
+        self._learner_failures = 0
+        self._updates = 0 if state is None else int(state["learner"]["updates"])
         self._failures: dict[int, int] = {}
-        self._generation = 0 if state is None else int(state["learner"]["updates"])
+        self._generation = self._updates
         device = learner_device(config)
         num_actors, threads = share_cores(config, device)
         if state is not None:
@@ -122,8 +126,8 @@ class RayEngine:
             start_ray(config, num_actors, threads, self._temporary)
             gpus = 1 if device == "cuda" else 0
             learner_class: Any = ray.remote(num_cpus=threads, num_gpus=gpus)(LearnerProcess)
-            learner_state = None if state is None else state["learner"]
-            self._learner: Any = learner_class.remote(config, interface, threads, device, learner_state)
+            self._new_learner = functools.partial(learner_class.remote, config, interface, threads, device)
+            self._learner: Any = self._new_learner(None if state is None else state["learner"])
             self._actor_class: Any = ray.remote(num_cpus=config.engine.actor_threads)(ActorProcess)
             self._actors = {number: self._start_actor(number) for number in range(num_actors)}
             self._weights = self._learner.weights.remote()
@@ -134,6 +138,7 @@ class RayEngine:
         self._playing: dict[Any, tuple[int, Any]] = {}  # sign of completion -> (actor's number, its rollout)
         self._ready: deque[Any] = deque()  # rollouts waiting for the learner
         self._learning: tuple[Any, Any] | None = None  # (figures, weights) under way
+        self._stale: set[Any] = set()  # under way with weights of a learner that died
 
     def update(self) -> dict[str, Any] | None:
         """Keep the actors playing until the learner has finished an update."""
@@ -151,9 +156,14 @@ class RayEngine:
             finished, _ = ray.wait(waiting, num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
             for reference in finished:
                 if self._learning is not None and reference == self._learning[0]:
-                    figures: dict[str, Any] = ray.get(reference)
+                    try:
+                        figures: dict[str, Any] = ray.get(reference)
+                    except RayActorError as error:
+                        self._restart_learner(error)
+                        break
                     self._weights = self._learning[1]
                     self._learning = None
+                    self._updates, self._learner_failures = figures["updates"], 0
                     self._keep_busy()  # the learner works on while the driver reports
                     return figures | {"queue": len(self._ready), "restarts": self._restarts}
                 self._collect(reference)
@@ -177,6 +187,7 @@ class RayEngine:
         try:
             ray.get(done)
         except RayActorError as error:
+            self._stale.discard(done)
             self._failures[number] = self._failures.get(number, 0) + 1
             if self._failures[number] > MAX_RESTARTS_WITHOUT_ROLLOUT:
                 raise UserError(f"actor {number} died {self._failures[number]} times in a row: {error}") from error
@@ -185,16 +196,44 @@ class RayEngine:
             self._actors[number] = self._start_actor(number)
             return
         self._failures[number] = 0
-        self._ready.append(rollout)
+        if done in self._stale:
+            self._stale.remove(done)
+        else:
+            self._ready.append(rollout)
+
+    def _restart_learner(self, error: RayActorError) -> None:
+        """The learner died: another goes on from the last checkpoint, or from the start where there is none.
+
+        What was acted meanwhile came from weights that no longer exist, so it is dropped.
+        """
+        self._learner_failures += 1
+        if self._learner_failures > MAX_RESTARTS_WITHOUT_ROLLOUT:
+            raise UserError(f"the learner died {self._learner_failures} times in a row: {error}") from error
+        state = self._last_state()
+        updates = 0 if state is None else int(state["learner"]["updates"])
+        dropped = len(self._ready) + len(self._playing)
+        self._learner = self._new_learner(None if state is None else state["learner"])
+        self._weights = self._learner.weights.remote()
+        ray.get(self._weights)
+        self._learning = None
+        self._ready.clear()
+        self._stale.update(self._playing)
+        self._restarts += 1
+        where = "from the start" if state is None else f"from the checkpoint after {updates:,} updates"
+        lost = self._updates - updates
+        self._say(f"the learner died and goes on {where}: {lost:,} updates lost, {dropped} rollouts dropped")
+        self._updates = updates
 
     def _start_actor(self, number: int) -> Any:
         seed = actor_seed(self._config.seed, number, self._generation + self._restarts)
         return self._actor_class.remote(self._config, self._interface, seed)
 
-    def get_state(self) -> dict[str, Any]:
-        """The learner's state, after the updates under way."""
+    def get_state(self) -> dict[str, Any] | None:
+        """The learner's state, after the updates under way; None where it has died, which `update` will mend."""
         try:
             return {"learner": ray.get(self._learner.get_state.remote())}
+        except RayActorError:
+            return None
         except Exception as error:
             raise _unwrap(error) from error
 

@@ -16,6 +16,9 @@ from rmc_rl.errors import UserError
 from rmc_rl.impala.rollout import Rollout
 from rmc_rl.impala.weights import load_weights
 
+MAX_FAILURES_IN_A_ROW = 3
+"""So often an environment may raise without a whole unroll between."""
+
 
 class Actor:
     """Plays B games side by side and records T steps of each per call of `unroll`.
@@ -51,6 +54,7 @@ class Actor:
         self._core_state = agent.initial_state(batch)
         self._return = np.zeros(batch, np.float64)
         self._length = np.zeros(batch, np.int64)
+        self._failures_in_a_row = 0
 
     def load_weights(self, weights: Mapping[str, np.ndarray], version: int) -> None:
         """Act with these weights from the next unroll on."""
@@ -62,7 +66,7 @@ class Actor:
         """Play T steps of every game.
 
         Raises:
-            UserError: the environment raised; the message names the error.
+            UserError: the environment keeps raising; the message names its error.
         """
         steps, batch = self.unroll_length, self.env.num_envs
         observation = map_tree(lambda x: np.empty((steps + 1, *x.shape), x.dtype), self._observation)
@@ -76,6 +80,7 @@ class Actor:
         core_state = map_tree(lambda x: x.cpu().numpy().copy(), self._core_state)
         returns: list[float] = []
         lengths: list[int] = []
+        failures = 0
 
         def record_row(t: int) -> None:
             map_tree(lambda rows, x: np.copyto(rows[t], x), observation, self._observation)
@@ -86,11 +91,11 @@ class Actor:
             action[t], log_prob[t] = self._act()
             try:
                 self._observation, step_reward, step_terminated, truncated, _ = self.env.step(action[t])
-            except UserError:
-                raise
             except Exception as error:
-                name = self.env.spec.id if self.env.spec is not None else type(self.env).__name__
-                raise UserError(f"the environment {name} raised in step: {type(error).__name__}: {error}") from error
+                self._start_anew(error)
+                reward[t], terminated[t] = 0.0, False
+                failures += 1
+                continue
             reward[t], terminated[t] = step_reward, step_terminated
             done = step_terminated | truncated
             valid = ~self._final
@@ -106,6 +111,8 @@ class Actor:
             self._last_reward = np.where(valid, reward[t], np.float32(0.0))
             self._final = done
         record_row(steps)
+        if failures == 0:
+            self._failures_in_a_row = 0
         return Rollout(
             observation=observation,
             reset=reset,
@@ -119,7 +126,34 @@ class Actor:
             weights_version=self.weights_version,
             episode_return=np.asarray(returns, np.float64),
             episode_length=np.asarray(lengths, np.int64),
+            env_failures=failures,
         )
+
+    def _start_anew(self, error: Exception) -> None:
+        """The environment raised in step: its games start new episodes, and the row after is a reset like any other.
+
+        What a batch of games was doing when one of them raised cannot be known, so all of its episodes are given up.
+        """
+        name = self.env.spec.id if self.env.spec is not None else type(self.env).__name__
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row > MAX_FAILURES_IN_A_ROW:
+            raise UserError(
+                f"the environment {name} keeps raising in step, {self._failures_in_a_row} times without a whole "
+                f"unroll between: {type(error).__name__}: {error}"
+            ) from error
+        try:
+            self._observation, _ = self.env.reset()
+        except Exception as second:
+            raise UserError(
+                f"the environment {name} raised in step ({type(error).__name__}: {error}) and then in reset: "
+                f"{type(second).__name__}: {second}"
+            ) from second
+        self._reset = np.ones_like(self._reset)
+        self._final = np.zeros_like(self._final)
+        self._last_action = np.zeros_like(self._last_action)
+        self._last_reward = np.zeros_like(self._last_reward)
+        self._return[:] = 0.0
+        self._length[:] = 0
 
     def _act(self) -> tuple[np.ndarray, np.ndarray]:
         """Actions [B] for the current row and their log-probabilities [B]; the memory moves on."""

@@ -114,6 +114,7 @@ class Learner:
             "update_seconds": time.perf_counter() - started,
             "episode_return": batch.episode_return,
             "episode_length": batch.episode_length,
+            "env_failures": batch.env_failures,
         }
 
     def weights(self) -> dict[str, np.ndarray]:

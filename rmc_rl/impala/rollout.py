@@ -36,6 +36,7 @@ class Rollout:
         weights_version: learner updates behind the weights that acted.
         episode_return: [E] float64, undiscounted returns of the episodes that ended in these steps.
         episode_length: [E] int64, their lengths in steps.
+        env_failures: how often the environment raised in these steps; each time all its games started new episodes.
     """
 
     observation: Any
@@ -50,6 +51,7 @@ class Rollout:
     weights_version: int
     episode_return: np.ndarray
     episode_length: np.ndarray
+    env_failures: int = 0
 
     @property
     def valid(self) -> np.ndarray:
@@ -71,5 +73,10 @@ def join(rollouts: Sequence[Rollout]) -> Rollout:
         parts = (getattr(rollout, name) for rollout in rollouts)
         return map_tree(lambda *arrays: np.concatenate(arrays, axis=axis), *parts)
 
-    joined = {item.name: concatenate(item.name) for item in fields(Rollout) if item.name != "weights_version"}
-    return Rollout(**joined, weights_version=min(rollout.weights_version for rollout in rollouts))
+    numbers = {"weights_version", "env_failures"}
+    joined = {item.name: concatenate(item.name) for item in fields(Rollout) if item.name not in numbers}
+    return Rollout(
+        **joined,
+        weights_version=min(rollout.weights_version for rollout in rollouts),
+        env_failures=sum(rollout.env_failures for rollout in rollouts),
+    )

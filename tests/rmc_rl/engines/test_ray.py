@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -19,9 +20,13 @@ SMALL = ("actor.num_envs=4", "actor.unroll_length=8", "core.head_size=8")
 VIEWPORT = Interface((5, 5, 3), True, 5)
 
 
-def make(*overrides: str, state: dict[str, Any] | None = None) -> tuple[RayEngine, list[str]]:
+def make(
+    *overrides: str, state: dict[str, Any] | None = None, saved: dict[str, Any] | None = None
+) -> tuple[RayEngine, list[str]]:
     said: list[str] = []
-    return RayEngine(make_config(*SMALL, *overrides), VIEWPORT, state, lambda: False, said.append), said
+    saved = {} if saved is None else saved
+    config = make_config(*SMALL, *overrides)
+    return RayEngine(config, VIEWPORT, state, lambda: saved.get("state"), lambda: False, said.append), said
 
 
 @pytest.fixture(autouse=True)
@@ -89,10 +94,48 @@ def test_a_killed_actor_is_replaced_and_counted() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+def test_a_killed_learner_goes_on_from_the_last_checkpoint() -> None:
+    saved: dict[str, Any] = {}
+    engine, said = make("actor.num_actors=2", saved=saved)
+    try:
+        for _ in range(3):
+            engine.update()
+        saved["state"] = engine.get_state()
+        kept = int(saved["state"]["learner"]["updates"])
+        for _ in range(4):
+            figures = engine.update()
+        assert figures is not None
+        (victim,) = [p for p in psutil.Process().children(recursive=True) if p.name().startswith("ray::Learner")]
+        os.kill(victim.pid, signal.SIGKILL)
+        updates = figures["updates"]
+        deadline = time.monotonic() + 60
+        while not said and time.monotonic() < deadline:
+            figures = engine.update()
+            assert figures is not None
+            updates = max(updates, figures["updates"])
+        assert figures["updates"] == kept + 1
+        assert figures["restarts"] == 1
+        assert figures["policy_lag"] >= 0
+        after = engine.update()
+        assert after is not None
+        assert after["updates"] == kept + 2
+        assert after["policy_lag"] >= 0
+    finally:
+        engine.close()
+    (line,) = said
+    assert re.fullmatch(
+        rf"the learner died and goes on from the checkpoint after {kept} updates: "
+        rf"{updates - kept} updates lost, \d rollouts dropped",
+        line,
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.slow
 def test_an_environment_that_raises_in_an_actor_is_named() -> None:
     config = make_config(*SMALL, "trust=true")
     config.env = EnvConfig("raising", "tests.rmc_rl.engines.raising:Raising-v0", {"after": 50})
-    engine = RayEngine(config, VIEWPORT, None, lambda: False, print)
+    engine = RayEngine(config, VIEWPORT, None, lambda: None, lambda: False, print)
     try:
         with pytest.raises(UserError, match=r"Raising-v0.*out of marbles"):
             [engine.update() for _ in range(10)]

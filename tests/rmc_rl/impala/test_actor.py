@@ -143,10 +143,53 @@ def test_another_autoreset_mode_is_refused() -> None:
         Actor(env, small_agent(), 3, 0)
 
 
-def test_an_environment_that_raises_is_named() -> None:
-    class Broken(ScriptedEnv):
-        def step(self, actions: np.ndarray) -> Any:
-            raise RuntimeError("out of marbles")
+class Shaky(ScriptedEnv):
+    """Raises in the calls of step whose numbers it is given."""
 
-    with pytest.raises(UserError, match=r"Broken.*RuntimeError: out of marbles"):
-        Actor(Broken([3]), small_agent(), 3, 0).unroll()
+    def __init__(self, lengths: list[int], raises: set[int]) -> None:
+        super().__init__(lengths)
+        self.calls, self.raises = 0, raises
+
+    def step(self, actions: np.ndarray) -> Any:
+        self.calls += 1
+        if self.calls in self.raises:
+            raise RuntimeError("out of marbles")
+        return super().step(actions)
+
+
+def test_an_environment_that_raises_once_starts_new_episodes() -> None:
+    torch.manual_seed(0)
+    actor = Actor(Shaky([9, 4], {3}), small_agent(), 7, seed=5)
+    rollout = actor.unroll()
+    assert rollout.env_failures == 1
+    assert rollout.reset[:, 0].tolist() == [True, False, False, True, False, False, False, False]
+    assert rollout.valid[2].tolist() == [False, False], "what the failed step did cannot be known"
+    assert rollout.observation[:, 0, 2].tolist() == [0, 1, 2, 0, 1, 2, 3, 4]
+    assert rollout.reward[2].tolist() == [0, 0]
+    assert not rollout.terminated[2].any()
+    assert (rollout.last_action[3] == 0).all()
+    assert rollout.episode_length.tolist() == [4], "the episodes given up are not counted"
+    assert actor.unroll().env_failures == 0
+
+
+def test_an_environment_that_keeps_raising_is_named() -> None:
+    actor = Actor(Shaky([9], set(range(5, 100))), small_agent(), 3, 0)
+    actor.unroll()
+    with pytest.raises(UserError, match=r"Shaky keeps raising in step, 4 times .* RuntimeError: out of marbles"):
+        [actor.unroll() for _ in range(3)]
+
+
+def test_failures_far_apart_are_survived() -> None:
+    actor = Actor(Shaky([9], set(range(5, 500, 10))), small_agent(), 5, 0)
+    assert sum(actor.unroll().env_failures for _ in range(40)) == 20
+
+
+def test_an_environment_that_raises_in_reset_too_is_named() -> None:
+    class Hopeless(Shaky):
+        def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+            if self.calls:
+                raise OSError("and no box")
+            return super().reset(seed=seed)
+
+    with pytest.raises(UserError, match=r"out of marbles\) and then in reset: OSError: and no box"):
+        Actor(Hopeless([3], {1}), small_agent(), 3, 0).unroll()
