@@ -9,6 +9,7 @@ import contextlib
 import csv
 import netrc
 import os
+import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -57,26 +58,52 @@ _AVERAGED = (
 
 
 class Interval:
-    """Collects the figures of single updates until a line of metrics is due."""
+    """Collects the figures of single updates until a line of metrics is due.
 
-    def __init__(self) -> None:
+    Args:
+        start_steps: environment steps learnt from when it began.
+    """
+
+    def __init__(self, start_steps: int = 0) -> None:
+        self.start_steps = start_steps
         self.updates = 0
-        self.busy_seconds = 0.0
-        self._sums = dict.fromkeys(_AVERAGED, 0.0)
+        self._sums = dict.fromkeys((*_AVERAGED, "update_seconds"), 0.0)
         self._lag_max = 0.0
+        self._seconds_before = 0.0
+        self._started = time.monotonic()
 
     def add(self, figures: Mapping[str, Any]) -> None:
         """Add one update's figures."""
         self.updates += 1
-        self.busy_seconds += figures["update_seconds"]
-        for name in _AVERAGED:
+        for name in self._sums:
             self._sums[name] += figures[name]
         self._lag_max = max(self._lag_max, figures["policy_lag_max"])
 
-    def means(self) -> dict[str, float]:
-        """Means over the interval's updates."""
+    def figures(self, steps: int) -> dict[str, float]:
+        """Means over the interval's updates, and how fast it went, when `steps` are done."""
         count = max(self.updates, 1)
-        return {name: total / count for name, total in self._sums.items()} | {"policy_lag_max": self._lag_max}
+        seconds = max(self._seconds, 1e-9)
+        return {name: self._sums[name] / count for name in _AVERAGED} | {
+            "policy_lag_max": self._lag_max,
+            "steps_per_second": (steps - self.start_steps) / seconds,
+            "learner_busy": min(self._sums["update_seconds"] / seconds, 1.0),
+        }
+
+    @property
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._started
+
+    def get_state(self) -> dict[str, Any]:
+        """What JSON can hold: a run cut in the middle of an interval goes on with it."""
+        counts = {"start_steps": self.start_steps, "updates": self.updates}
+        return {**counts, "lag_max": self._lag_max, "seconds": self._seconds, "sums": dict(self._sums)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of `get_state`."""
+        self.start_steps, self.updates = state["start_steps"], state["updates"]
+        self._lag_max, self._seconds_before = state["lag_max"], state["seconds"]
+        self._sums = {name: state["sums"][name] for name in self._sums}
+        self._started = time.monotonic()
 
 
 class Episodes:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
-from rmc_rl.metrics import Episodes
+from rmc_rl.metrics import Episodes, Interval
 
 
 @dataclass
@@ -22,7 +22,9 @@ class Progress:
         updates: learner updates.
         seconds: training time, resumed parts included.
         best_return: best mean return of a full window of episodes at a checkpoint; None before the first.
+        env_failures: times an environment raised.
         episodes: the last episodes' returns and lengths.
+        interval: what has been gathered for the next line of metrics.
     """
 
     interface: Interface
@@ -30,7 +32,9 @@ class Progress:
     updates: int = 0
     seconds: float = 0.0
     best_return: float | None = None
+    env_failures: int = 0
     episodes: Episodes = field(default_factory=Episodes)
+    interval: Interval = field(default_factory=Interval)
 
     def to_json(self) -> dict[str, Any]:
         """What JSON can hold; ``return_mean`` is for people who read it."""
@@ -42,7 +46,9 @@ class Progress:
             "seconds": self.seconds,
             "best_return": self.best_return,
             "return_mean": mean if math.isfinite(mean) else None,
+            "env_failures": self.env_failures,
             "episodes": self.episodes.get_state(),
+            "interval": self.interval.get_state(),
         }
 
     @classmethod
@@ -62,6 +68,13 @@ class Progress:
             history = record["episodes"]
             returns, lengths = list(map(_number, history["returns"])), list(map(_whole, history["lengths"]))
             episodes.set_state({"count": _whole(history["count"]), "returns": returns, "lengths": lengths})
+            interval = Interval()
+            gathered = record["interval"]
+            interval.set_state(
+                {name: _whole(gathered[name]) for name in ("start_steps", "updates")}
+                | {name: _number(gathered[name]) for name in ("lag_max", "seconds")}
+                | {"sums": {str(name): _number(value) for name, value in gathered["sums"].items()}}
+            )
             best = record["best_return"]
             return cls(
                 interface=Interface(shape, is_image, _whole(spaces["num_actions"], least=1)),
@@ -69,9 +82,11 @@ class Progress:
                 updates=_whole(record["updates"]),
                 seconds=_number(record["seconds"]),
                 best_return=None if best is None else _number(best),
+                env_failures=_whole(record["env_failures"]),
                 episodes=episodes,
+                interval=interval,
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{where} does not hold the record of a run of rmc-rl ({error!r})") from error
 
 

@@ -146,32 +146,26 @@ class _Loop:
     def run(self, stop: threading.Event) -> TrainingResult:
         """Update until the budget is spent or a stop is asked for."""
         config, progress = self.config, self.progress
-        self.started = last_saved = interval_started = time.monotonic()
-        interval, interval_steps = Interval(), progress.steps
-        restarts = queue = env_failures = 0
+        self.started = last_saved = time.monotonic()
+        restarts = queue = 0
 
         def close_interval() -> None:
-            nonlocal interval, interval_started, interval_steps
-            now = time.monotonic()
-            elapsed = max(now - interval_started, 1e-9)
             row = {
                 "steps": progress.steps,
                 "updates": progress.updates,
                 "episodes": progress.episodes.count,
                 "return_mean": progress.episodes.return_mean,
                 "length_mean": progress.episodes.length_mean,
-                **interval.means(),
-                "steps_per_second": (progress.steps - interval_steps) / elapsed,
-                "learner_busy": min(interval.busy_seconds / elapsed, 1.0),
+                **progress.interval.figures(progress.steps),
                 "queue": queue,
                 "restarts": restarts,
-                "env_failures": env_failures,
+                "env_failures": progress.env_failures,
                 "seconds": progress.seconds,
             }
             for writer in self.writers:
                 writer.write(row)
             self.display.row(row)
-            interval, interval_started, interval_steps = Interval(), now, progress.steps
+            progress.interval = Interval(progress.steps)
 
         try:
             while progress.steps < config.total_steps and not stop.is_set():
@@ -179,17 +173,18 @@ class _Loop:
                 if figures is None:
                     break
                 if figures["steps"] <= progress.steps:  # a learner that died went on from a checkpoint
-                    interval, interval_steps = Interval(), figures["steps"]
+                    progress.interval = Interval(figures["steps"])
                     for writer in self.writers:
                         writer.rewind(figures["steps"])
-                env_failures += figures["env_failures"]
+                progress.env_failures += figures["env_failures"]
                 progress.steps, progress.updates = figures["steps"], figures["updates"]
                 progress.seconds = self.seconds_before + time.monotonic() - self.started
                 restarts, queue = figures["restarts"], figures["queue"]
                 progress.episodes.add(figures["episode_return"], figures["episode_length"])
-                interval.add(figures)
+                progress.interval.add(figures)
                 self.display.progress(progress.steps)
-                if progress.steps // config.log.every_steps > interval_steps // config.log.every_steps:
+                every = config.log.every_steps
+                if progress.steps // every > progress.interval.start_steps // every:
                     close_interval()
                 if time.monotonic() - last_saved >= config.checkpoint.every_seconds:
                     self.save()
@@ -200,10 +195,10 @@ class _Loop:
             with contextlib.suppress(UserError):  # a learner that died has nothing to give
                 self.save()  # what was learnt is kept, whatever stopped the run
             raise
-        if interval.updates:
-            close_interval()
-        self.save()
         finished = progress.steps >= config.total_steps
+        if finished and progress.interval.updates:
+            close_interval()  # a run that was stopped goes on with its interval instead
+        self.save()
         return TrainingResult(self.folder.path, progress.steps, progress.episodes.return_mean, finished)
 
     def save(self) -> None:

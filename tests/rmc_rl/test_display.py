@@ -140,7 +140,7 @@ def test_the_live_table_shows_the_figures_at_any_width(width: int) -> None:
         "2.50e-04",
     ):
         assert f" {figure} " in last
-    for label in ("return", "waiting rollouts", "actor restarts", "explained variance"):
+    for label in ("return", "waiting rollouts", "process restarts", "explained variance"):
         assert label in last
     assert all(len(line) <= width for line in last.splitlines())
     if width >= 60:

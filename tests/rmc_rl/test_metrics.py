@@ -49,29 +49,44 @@ def test_the_glossary_explains_every_name() -> None:
 
 
 def _figures(**values: float) -> dict[str, float]:
-    zeros = dict.fromkeys(Interval().means(), 0.0)
+    zeros = dict.fromkeys(Interval().figures(0), 0.0)
     return {**zeros, "update_seconds": 0.0, **values}
 
 
 def test_an_interval_takes_means_and_the_greatest_lag() -> None:
-    interval = Interval()
+    interval = Interval(start_steps=100)
     for loss, lag, seconds in ((1.0, 3.0, 0.25), (2.0, 7.0, 0.5), (6.0, 5.0, 0.25)):
         interval.add(_figures(loss=loss, policy_lag=lag, policy_lag_max=lag, update_seconds=seconds))
-    means = interval.means()
+    means = interval.figures(400)
     assert (means["loss"], means["policy_lag"], means["policy_lag_max"]) == (3.0, 5.0, 7.0)
-    assert (interval.updates, interval.busy_seconds) == (3, 1.0)
+    assert interval.updates == 3
+    assert means["steps_per_second"] > 300, "it began less than a second ago"
+    assert means["learner_busy"] == 1.0, "a share, whatever the clocks say"
     assert set(means) <= set(GLOSSARY)
 
 
 def test_an_interval_without_updates_has_means() -> None:
-    assert set(Interval().means().values()) == {0.0}
+    assert set(Interval().figures(0).values()) == {0.0}
+
+
+def test_an_interval_goes_on_from_its_state() -> None:
+    whole, first, second = Interval(10), Interval(10), Interval()
+    for loss in (0.1, 0.2, 0.7):
+        whole.add(_figures(loss=loss, policy_lag_max=loss))
+    first.add(_figures(loss=0.1, policy_lag_max=0.1))
+    second.set_state(json.loads(json.dumps(first.get_state())))
+    for loss in (0.2, 0.7):
+        second.add(_figures(loss=loss, policy_lag_max=loss))
+    assert (second.updates, second.start_steps) == (3, 10)
+    assert second.figures(50)["loss"] == whole.figures(50)["loss"]
+    assert second.figures(50)["policy_lag_max"] == 0.7
 
 
 def test_a_nan_is_not_hidden_by_the_mean() -> None:
     interval = Interval()
     interval.add(_figures(loss=1.0))
     interval.add(_figures(loss=NAN))
-    assert math.isnan(interval.means()["loss"])
+    assert math.isnan(interval.figures(0)["loss"])
 
 
 def test_episodes_keep_a_window() -> None:

@@ -19,7 +19,9 @@ def example() -> Progress:
 def test_round_trip_through_json() -> None:
     record = json.loads(json.dumps(example().to_json()))
     again = Progress.from_json(record, "here")
-    assert again.to_json() == example().to_json()
+    again_record = json.loads(json.dumps(again.to_json()))
+    assert again_record["interval"].pop("seconds") >= record["interval"].pop("seconds")
+    assert again_record == record
     assert again.interface == example().interface
     assert record["return_mean"] == 1.5
 
@@ -30,7 +32,9 @@ def test_a_run_without_episodes_has_no_mean() -> None:
     assert json.loads(json.dumps(record, allow_nan=False))["best_return"] is None
 
 
-@pytest.mark.parametrize("key", ["interface", "steps", "updates", "seconds", "best_return", "episodes"])
+@pytest.mark.parametrize(
+    "key", ["interface", "steps", "updates", "seconds", "best_return", "env_failures", "episodes", "interval"]
+)
 def test_what_is_missing_or_forged_is_refused(key: str) -> None:
     record = example().to_json()
     for forged in ("x", [], True, -1.5, {"count": 3}, float("nan")):

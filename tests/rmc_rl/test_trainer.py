@@ -52,20 +52,45 @@ def test_two_runs_of_a_seed_are_bit_identical(tmp_path: Path) -> None:
     states = [flatten(load_checkpoint(latest_checkpoint(r.run / "checkpoints"))[0]) for r in (first, second)]
     for name, value in states[0].items():
         np.testing.assert_array_equal(value, states[1][name], err_msg=name)
-    untimed = [[{k: v for k, v in row.items() if k not in TIMING} for row in rows(r)] for r in (first, second)]
-    assert untimed[0] == untimed[1]
+    assert untimed(first) == untimed(second)
 
 
-def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> None:
-    whole = run(tmp_path / "whole", "total_steps=4000", "learner.learning_rate_schedule=constant")
-    cut = run(tmp_path / "cut", "total_steps=1999", "learner.learning_rate_schedule=constant")
-    resumed = train([f"resume={cut.run}", "total_steps=4000"])
-    assert resumed.run == cut.run
-    assert resumed.steps == whole.steps
-    states = [flatten(load_checkpoint(latest_checkpoint(r.run / "checkpoints"))[0]) for r in (whole, resumed)]
-    for name, value in states[0].items():
-        np.testing.assert_array_equal(value, states[1][name], err_msg=name)
-    assert rows(resumed)[-1]["episodes"] == rows(whole)[-1]["episodes"]
+CUTS = np.random.default_rng(7).choice(np.arange(1, 50), 5, replace=False).tolist()
+
+
+def untimed(result: TrainingResult) -> list[dict[str, str]]:
+    return [{name: value for name, value in row.items() if name not in TIMING} for row in rows(result)]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("env", ["repeat-first", "minipacman-viewport"])
+def test_a_run_cut_at_any_update_and_resumed_is_bit_identical(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int, env: str
+) -> None:
+    """Weights, optimiser, games, memories, random streams, counters and metrics."""
+    words = [f"env={env}", "total_steps=4000", "log.every_steps=700"]
+    whole = run(tmp_path / "whole", *words)
+    original = Learner.update
+
+    def update(self: Learner, rollouts: object) -> object:
+        figures = original(self, rollouts)  # type: ignore[arg-type]
+        if self.updates == cut:
+            os.kill(os.getpid(), signal.SIGINT)
+        return figures
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "update", update)
+        stopped = run(tmp_path / "cut", *words)
+    assert not stopped.finished
+    resumed = train([f"resume={stopped.run}"])
+    assert resumed.finished
+    states = [load_checkpoint(latest_checkpoint(r.run / "checkpoints")) for r in (whole, resumed)]
+    arrays = [flatten(state) for state, _ in states]
+    assert arrays[0].keys() == arrays[1].keys()
+    for name, value in arrays[0].items():
+        np.testing.assert_array_equal(value, arrays[1][name], err_msg=name)
+    assert untimed(resumed) == untimed(whole)
+    assert states[0][1]["episodes"] == states[1][1]["episodes"]
 
 
 def test_resume_says_what_changed_and_keeps_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,8 +133,8 @@ def test_signals_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     result = run(tmp_path, "total_steps=1000000")
     assert not result.finished
     assert len(updates) == 5
-    assert load_checkpoint(latest_checkpoint(result.run / "checkpoints"))[1]["updates"] == 5
-    assert int(rows(result)[-1]["updates"]) == 5
+    info = load_checkpoint(latest_checkpoint(result.run / "checkpoints"))[1]
+    assert (info["updates"], info["interval"]["updates"]) == (5, 5)
     assert signal.getsignal(number) is before
     RunFolder(result.run).close()  # the lock is free
 
