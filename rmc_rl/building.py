@@ -34,6 +34,7 @@ def build_agent(config: Config, interface: Interface, seed: int | None = None) -
                 torso_options=dict(config.agent.torso_options),
                 use_last_action=config.agent.use_last_action,
                 use_last_reward=config.agent.use_last_reward,
+                normalise_output=config.agent.normalise_output,
             )
     except (TypeError, ValueError) as error:
         raise UserError(f"the agent cannot be built: {_first_line(error)}") from error

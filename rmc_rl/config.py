@@ -61,6 +61,7 @@ class AgentConfig:
     torso_options: dict[str, Any] = _key("keyword arguments of the torso")
     use_last_action: bool = _key("feed the last action into the core")
     use_last_reward: bool = _key("feed the last reward, squashed, into the core")
+    normalise_output: bool = _key("the heads read the core's output through a LayerNorm")
 
 
 @dataclass

@@ -55,6 +55,8 @@ class Agent(nn.Module):
         torso_options: options of the torso.
         use_last_action: whether the core sees the one-hot last action.
         use_last_reward: whether the core sees the squashed last reward.
+        normalise_output: whether the heads read the core's output through a LayerNorm. A relational memory is not
+            bounded: as it grows, so does what one step of the optimiser changes in a linear head's value.
 
     Raises:
         ValueError: ``num_actions`` below 1, an unknown torso, or a core of another input size than asked for.
@@ -71,6 +73,7 @@ class Agent(nn.Module):
         torso_options: dict[str, Any] | None = None,
         use_last_action: bool = True,
         use_last_reward: bool = True,
+        normalise_output: bool = False,
     ) -> None:
         super().__init__()
         self.observation_shape = tuple(observation_shape)
@@ -82,6 +85,7 @@ class Agent(nn.Module):
         self.core = core(core_input_size)
         if self.core.input_size != core_input_size:
             raise ValueError(f"core: one of input size {self.core.input_size} given, {core_input_size} needed")
+        self.output_norm = nn.LayerNorm(self.core.output_size) if normalise_output else nn.Identity()
         self.policy = PolicyHead(self.core.output_size, num_actions)
         self.value = ValueHead(self.core.output_size)
         self.action_numbers: Tensor
@@ -127,4 +131,5 @@ class Agent(nn.Module):
             # Selected, not multiplied: a reward that is not finite must not outlive its episode.
             parts.append(torch.where(reset, 0.0, squash(last_reward)).to(features.dtype).unsqueeze(-1))  # [T, B, 1]
         outputs, state = self.core(torch.cat(parts, dim=-1), state, reset)
+        outputs = self.output_norm(outputs)
         return AgentOutput(logits=self.policy(outputs), value=self.value(outputs)), state
