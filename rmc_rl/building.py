@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,11 +57,18 @@ def learner_device(config: Config) -> str:
     return config.device
 
 
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Where Linux tells a container how much of the machine it may use."""
+
+
 def available_cores() -> int:
     """Cores this process may use (a container may be given fewer than the machine has)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CPU_QUOTA.read_text().split()
+        return max(1, min(cores, round(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max": no quota
+        return cores
 
 
 def set_threads(count: int) -> None:

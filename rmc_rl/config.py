@@ -108,7 +108,7 @@ class EngineConfig:
     name: str = _key("ray: actor processes and a learner process; inline: one process", choices=("ray", "inline"))
     actor_threads: int = _key("torch threads of each actor process", minimum=1)
     learner_threads: int | None = _key("torch threads that learn; null: from the machine's cores", minimum=1)
-    max_queued_batches: int = _key("batches that may wait for the learner before actors pause (ray)", minimum=1)
+    max_queued_batches: int = _key("batches waiting for the learner at which actors pause (ray)", minimum=1)
     object_store_mb: int = _key("shared memory that Ray may use for rollouts and weights, in MB (ray)", minimum=80)
 
 

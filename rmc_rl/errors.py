@@ -52,6 +52,8 @@ def reports_user_errors(function: Callable[..., None]) -> Callable[..., None]:
             if os.environ.get("RMC_RL_TRACEBACK"):
                 raise
             exit_with(str(error))
+        except KeyboardInterrupt:
+            exit_with("interrupted", 130)
         except BrokenPipeError:
             # The reader of our output went away (`… | head`): nothing is lost, nothing is left to say.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -19,11 +19,11 @@ from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.progress import Progress
 
-from rmc_rl.engines import EVALUATION_SEEDS
 from rmc_rl.environment import interface, make_vector
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.policy import Policy, PolicyState, action_streams, load, sample_actions
+from rmc_rl.seeds import EVALUATION_SEEDS
 
 GAMES_AT_ONCE = 256
 NOISE_BLOCK = 64
@@ -147,7 +147,7 @@ def main() -> None:
     policy = load(options.run, options.checkpoint, options.runs_dir)
     console = Console(stderr=True)
     console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False)
-    result: dict[str, float | int | str] = {}
+    result: dict[str, float | int | str | None] = {}
     try:
         for mode in ("sampled", "greedy") if options.mode == "both" else (options.mode,):
             with Progress(console=console, transient=True) as progress:
@@ -167,7 +167,7 @@ def main() -> None:
             )
             result |= {
                 f"mean_return_{mode}": found.mean,
-                f"ci95_return_{mode}": found.ci95,
+                f"ci95_return_{mode}": found.ci95 if options.episodes > 1 else None,
                 f"median_return_{mode}": float(np.median(found.returns)),
                 f"mean_length_{mode}": float(found.lengths.mean()),
             }
@@ -175,7 +175,7 @@ def main() -> None:
         raise UserError("interrupted: no figures for the mode that was being played") from None
     if options.json:
         result |= {"episodes": options.episodes, "seed": options.seed, "steps": policy.progress.steps}
-        print(json.dumps(result | {"run": str(policy.run)}))
+        print(json.dumps(result | {"run": str(policy.run)}, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class Policy:
         Args:
             observation: one observation, or [B, …].
             state: what the call before returned; None at the start.
-            reset: whether the observation is the first of an episode, one or [B]; may be left out with ``state=None``.
+            reset: whether the observation is the first of an episode, one or [B]; with ``state=None`` it is.
             last_reward: the reward that came with the observation, one or [B]; not needed where `reset`.
             greedy: take the likeliest action; otherwise one is sampled.
 
@@ -110,7 +110,7 @@ class Policy:
         batch = 1 if single else len(observation)
         if state is None:
             state = PolicyState(self.agent.initial_state(batch), np.zeros(batch, np.int64))
-            reset = True if reset is None else reset
+            reset = True
         if reset is None:
             raise ValueError("reset: None given; whether each observation is the first of an episode is needed")
         resets = np.broadcast_to(np.asarray(reset, bool), batch)

@@ -78,13 +78,15 @@ def _sweep(composed: DictConfig) -> None:
     """One job of a sweep, called by Hydra, which has split the words."""
     from hydra.core.hydra_config import HydraConfig
 
-    _train(list(HydraConfig.get().overrides.task), _extra_dir[-1])
+    if not _train(list(HydraConfig.get().overrides.task), _extra_dir[-1]):
+        raise UserError("the sweep was stopped: its other runs were not started")
 
 
-def _train(config: Config | list[str], extra_dir: str | None = None) -> None:
+def _train(config: Config | list[str], extra_dir: str | None = None) -> bool:
+    """Whether the run was finished."""
     from rmc_rl.trainer import train  # torch is imported only when a run really starts
 
-    train(config, extra_dir=extra_dir)
+    return train(config, extra_dir=extra_dir).finished
 
 
 def _flags() -> argparse.ArgumentParser:

@@ -172,7 +172,7 @@ class _Loop:
                 figures = self.engine.update()
                 if figures is None:
                     break
-                if figures["steps"] <= progress.steps:  # a learner that died went on from a checkpoint
+                if figures["updates"] <= progress.updates:  # a learner that died went on from a checkpoint
                     progress.interval = Interval(figures["steps"])
                     for writer in self.writers:
                         writer.rewind(figures["steps"])
@@ -191,8 +191,8 @@ class _Loop:
                     last_saved = time.monotonic()
         except NonFiniteLossError:
             raise  # the last good checkpoint stays the last
-        except UserError:
-            with contextlib.suppress(UserError):  # a learner that died has nothing to give
+        except Exception:
+            with contextlib.suppress(Exception):  # a learner that died has nothing to give
                 self.save()  # what was learnt is kept, whatever stopped the run
             raise
         finished = progress.steps >= config.total_steps
@@ -208,13 +208,18 @@ class _Loop:
             return
         state = self.engine.get_state()
         if state is None:
+            self.display.say("no checkpoint was written: the learner died; the earlier one stays")
             return
         mean = progress.episodes.return_mean
         best = progress.episodes.full and (progress.best_return is None or mean > progress.best_return)
-        if best:
-            progress.best_return = mean
         # A distributed learner may have finished another update since its last figures: the state knows.
-        counted = replace(progress, steps=int(state["learner"]["steps"]), updates=int(state["learner"]["updates"]))
+        best_return = mean if best else progress.best_return
+        counted = replace(
+            progress,
+            best_return=best_return,
+            steps=int(state["learner"]["steps"]),
+            updates=int(state["learner"]["updates"]),
+        )
         info = counted.to_json()
         try:
             save_checkpoint(self.folder.checkpoints, checkpoint_name(counted.steps), state, info)
@@ -227,6 +232,7 @@ class _Loop:
             self.warned_about_saving = True
             return
         self.warned_about_saving = False
+        progress.best_return = best_return
         self.saved_steps = progress.steps
 
 
@@ -241,7 +247,7 @@ def _farewell(result: TrainingResult) -> str:
 
 @contextlib.contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM ask for a stop, which saves; a second Ctrl-C leaves at once."""
+    """Ctrl-C, SIGTERM and a closed terminal ask for a stop, which saves; a second Ctrl-C leaves at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # Python delivers signals to the main thread only
@@ -252,7 +258,7 @@ def _stop_on_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield stop
     finally:

@@ -16,10 +16,10 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from rmc_rl.engines import EVALUATION_SEEDS
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.policy import Policy, load
+from rmc_rl.seeds import EVALUATION_SEEDS
 from rmc_rl.viewer.session import Session
 from rmc_rl.viewer.step import Step
 

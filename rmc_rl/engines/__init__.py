@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
-
 from rmc_rl.config import Config
 from rmc_rl.environment import Interface
-
-EVALUATION_SEEDS = 2**30
-"""Training plays seeds below this number; evaluation starts here, so it never meets a level of training."""
 
 
 class Engine(Protocol):
@@ -60,12 +55,3 @@ def make_engine(
     from rmc_rl.engines.ray import RayEngine
 
     return RayEngine(config, interface, state, last_state, should_stop, say)
-
-
-def actor_seed(seed: int, actor: int, generation: int) -> int:
-    """Seed of one actor: a function of the run's seed, the actor's number, and how often it was started anew.
-
-    At least 2^20 below `EVALUATION_SEEDS`, because game i of the actor takes this seed + i.
-    """
-    drawn = np.random.SeedSequence([seed, actor, generation]).generate_state(1, np.uint64)[0]
-    return int(drawn % np.uint64(EVALUATION_SEEDS - 2**20))

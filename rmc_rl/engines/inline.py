@@ -7,10 +7,10 @@ from typing import Any
 
 from rmc_rl.building import available_cores, build_agent, learner_device, set_threads
 from rmc_rl.config import Config
-from rmc_rl.engines import actor_seed
 from rmc_rl.environment import Interface, make_vector
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.learner import Learner
+from rmc_rl.seeds import actor_seed
 
 
 class InlineEngine:
@@ -23,17 +23,14 @@ class InlineEngine:
         self._rollouts_per_batch = config.learner.rollouts_per_batch
         agent = build_agent(config, interface, seed=config.seed)
         self._learner = Learner(agent, config.learner, config.total_steps, learner_device(config))
-        restored = state is not None and "actor" in state
         if state is not None:
             self._learner.set_state(state["learner"])
-        # A run that goes on without its games plays new ones, not those of its beginning again.
-        generation = 0 if state is None or restored else self._learner.updates
+        # Where the games cannot be restored, new ones are played, not those of the run's beginning again.
+        generation = self._learner.updates
         self._env = make_vector(config.env, config.actor.num_envs, trust=config.trust)
         self._actor = Actor(self._env, agent, config.actor.unroll_length, actor_seed(config.seed, 0, generation))
-        if state is not None:
-            same_batch = restored and len(state["actor"]["reset"]) == config.actor.num_envs
-            if not (same_batch and self._actor.set_state(state["actor"])):
-                say("the games could not be restored: their episodes start anew")
+        if state is not None and not ("actor" in state and self._actor.set_state(state["actor"])):
+            say("the games could not be restored: their episodes start anew")
 
     def update(self) -> dict[str, Any]:
         """Play and learn once."""

@@ -5,7 +5,8 @@
           └───────────── weights ◀── object store ◀─────┘
 
 The driver passes object references, never arrays. An actor takes the newest finished weights at the start of each
-unroll; at most `max_queued_batches` batches wait for the learner, then actors pause.
+unroll. Where `max_queued_batches` batches wait for the learner no actor starts another unroll, so at most that and one
+rollout per actor are waiting; the actor that has paused longest plays next.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from rmc_rl.building import available_cores, build_agent, learner_device, set_threads
 from rmc_rl.config import Config
-from rmc_rl.engines import actor_seed
 from rmc_rl.environment import Interface, make_vector
 from rmc_rl.errors import UserError
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.learner import Learner
 from rmc_rl.impala.rollout import Rollout
+from rmc_rl.seeds import actor_seed
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.5
@@ -62,8 +63,7 @@ class ActorProcess:
     def unroll(self, weights: tuple[dict[str, np.ndarray], int]) -> tuple[Rollout, None]:
         """One rollout with these weights; the None arrives with it and tells the driver so."""
         state_dict, version = weights
-        if version != self._actor.weights_version or version == 0:
-            self._actor.load_weights(state_dict, version)
+        self._actor.load_weights(state_dict, version)  # a restarted learner counts its versions anew: always load
         return self._actor.unroll(), None
 
 
@@ -164,7 +164,8 @@ class RayEngine:
                     self._weights = self._learning[1]
                     self._learning = None
                     self._updates, self._learner_failures = figures["updates"], 0
-                    self._keep_busy()  # the learner works on while the driver reports
+                    if figures["steps"] < self._config.total_steps:
+                        self._keep_busy()  # the learner works on while the driver reports
                     return figures | {"queue": len(self._ready), "restarts": self._restarts}
                 self._collect(reference)
         return None
@@ -174,12 +175,14 @@ class RayEngine:
         if self._learning is None and len(self._ready) >= batch:
             rollouts = [self._ready.popleft() for _ in range(batch)]
             self._learning = self._learner.update.options(num_returns=2).remote(*rollouts)
-        limit = batch * self._config.engine.max_queued_batches
         playing = {number for number, _ in self._playing.values()}
-        for number, actor in self._actors.items():
-            if number not in playing and len(self._ready) + len(self._playing) < max(limit, len(self._actors)):
-                rollout, done = actor.unroll.options(num_returns=2).remote(self._weights)
-                self._playing[done] = (number, rollout)
+        for number in [number for number in self._actors if number not in playing]:
+            if len(self._ready) >= batch * self._config.engine.max_queued_batches:
+                break
+            # Behind all others now: whoever has waited longest plays next.
+            actor = self._actors[number] = self._actors.pop(number)
+            rollout, done = actor.unroll.options(num_returns=2).remote(self._weights)
+            self._playing[done] = (number, rollout)
 
     def _collect(self, done: Any) -> None:
         """A rollout is ready, or its actor died: then another takes its place."""

@@ -99,7 +99,7 @@ class Actor:
             reward[t], terminated[t] = step_reward, step_terminated
             done = step_terminated | truncated
             valid = ~self._final
-            self._return += reward[t]  # the autoreset step pays nothing
+            self._return += np.where(valid, reward[t], 0.0)  # whatever the step that only resets says
             self._length += valid
             if done.any():
                 returns += self._return[done].tolist()
@@ -191,16 +191,38 @@ class Actor:
             "env": game_state() if game_state is not None else {},
         }
 
-    def set_state(self, state: dict[str, Any]) -> bool:
-        """Go on from a state of `get_state`; false where the environment could not and started new episodes."""
-        self.generator.set_state(torch.from_numpy(state["generator"].copy()))
+    def set_state(self, state: Mapping[str, Any]) -> bool:
+        """Go on from a state of `get_state`.
+
+        Returns:
+            False where that cannot be done (the environment cannot be restored, or the state is of another number of
+            games or another device): then nothing has changed, and the new episodes go on.
+
+        Raises:
+            UserError: the state is damaged.
+        """
         restore = getattr(self.env.unwrapped, "set_state", None)
-        if restore is None or not state["env"]:
+        generator = state.get("generator")
+        same_device = generator is not None and generator.shape == self.generator.get_state().shape
+        same_batch = len(state.get("reset", ())) == self.env.num_envs
+        if restore is None or not state.get("env") or not same_device or not same_batch:
             return False
-        restore(state["env"])
-        self._observation = map_tree(np.copy, state["observation"])
-        self._reset, self._final = state["reset"].copy(), state["final"].copy()
-        self._last_action, self._last_reward = state["last_action"].copy(), state["last_reward"].copy()
-        self._core_state = map_tree(lambda x: torch.from_numpy(x.copy()).to(self.device), state["core_state"])
-        self._return, self._length = state["return"].copy(), state["length"].copy()
+        try:
+            restore(state["env"])
+            map_tree(_require_alike, self._observation, state["observation"])
+            map_tree(_require_alike, map_tree(lambda x: x.cpu().numpy(), self._core_state), state["core_state"])
+            self.generator.set_state(torch.from_numpy(state["generator"].copy()))
+            self._observation = map_tree(np.copy, state["observation"])
+            self._reset, self._final = state["reset"].astype(bool), state["final"].astype(bool)
+            self._last_action = state["last_action"].astype(np.int64)
+            self._last_reward = state["last_reward"].astype(np.float32)
+            self._core_state = map_tree(lambda x: torch.from_numpy(x.copy()).to(self.device), state["core_state"])
+            self._return, self._length = state["return"].astype(np.float64), state["length"].astype(np.int64)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"the checkpoint's record of the games is damaged: {error}") from error
         return True
+
+
+def _require_alike(own: np.ndarray, given: np.ndarray) -> None:
+    if own.shape != given.shape or own.dtype != given.dtype:
+        raise ValueError(f"{given.dtype} {given.shape} given, {own.dtype} {own.shape} needed")

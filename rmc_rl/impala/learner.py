@@ -13,7 +13,7 @@ import torch
 from rmc_agents.agent import Agent
 from rmc_agents.tree import map_tree
 from rmc_rl.config import LearnerConfig
-from rmc_rl.errors import NonFiniteLossError
+from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.impala.loss import impala_loss
 from rmc_rl.impala.rollout import Rollout, join
 from rmc_rl.impala.schedules import scheduled
@@ -139,19 +139,25 @@ class Learner:
         """Go on from a state of `get_state`. The optimiser starts afresh where its kind or the agent has changed.
 
         Raises:
-            UserError: the weights do not fit this agent.
+            UserError: the weights do not fit this agent, or the state is damaged.
         """
-        load_weights(self.agent, state["agent"])
+        try:
+            weights, stored = state["agent"], state["optimizer"].get(self.config.optimizer, {})
+            self.steps, self.updates = int(state["steps"]), int(state["updates"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"the checkpoint's record of the learner is damaged: {error!r}") from error
+        load_weights(self.agent, weights)
         self.optimizer.state.clear()
         parameters = dict(self.agent.named_parameters())
-        stored = state["optimizer"].get(self.config.optimizer, {})
-        if {path.rsplit("/", 1)[1] for path in stored} == self._optimizer_keys():
-            for path, value in stored.items():
-                name, key = path.rsplit("/", 1)
-                tensor = torch.from_numpy(np.array(value))
-                # Step counts stay on the CPU, as the optimisers keep them; averages go beside their parameter.
-                self.optimizer.state[parameters[name]][key] = tensor if key == "step" else tensor.to(self.device)
-        self.steps, self.updates = int(state["steps"]), int(state["updates"])
+        if {path.rsplit("/", 1)[-1] for path in stored} != self._optimizer_keys():
+            return
+        for path, value in stored.items():
+            name, _, key = path.rpartition("/")
+            if name not in parameters or value.shape not in ((), parameters[name].shape):
+                raise UserError(f"the checkpoint does not fit this agent: its optimiser's '{path}' has no place here")
+            tensor = torch.from_numpy(np.array(value))
+            # Step counts stay on the CPU, as the optimisers keep them; averages go beside their parameter.
+            self.optimizer.state[parameters[name]][key] = tensor if key == "step" else tensor.to(self.device)
 
     def _optimizer_keys(self) -> set[str]:
         """What the optimiser keeps per parameter, as configured now."""

@@ -53,6 +53,7 @@ def vtrace(
     ratio = torch.exp(log_ratio)
     rho = torch.where(valid, ratio.clamp(max=rho_bar), 0.0)  # where, not times: an infinite ratio must not spread NaN
     c = torch.where(valid, trace_lambda * ratio.clamp(max=c_bar), 0.0)
+    reward = torch.where(valid, reward, 0.0)
     next_value = torch.cat([value[1:], bootstrap[None]])
     delta = rho * (reward + discount * next_value - value)
     correction = torch.zeros_like(bootstrap)  # v_{t+1} − V(x_{t+1})

@@ -8,10 +8,10 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import load_env_creator
 
-from rmc_rl.engines import EVALUATION_SEEDS
 from rmc_rl.environment import find_spec, interface, make_single
 from rmc_rl.errors import UserError
 from rmc_rl.policy import Policy, PolicyState, action_streams, sample_actions
+from rmc_rl.seeds import EVALUATION_SEEDS
 from rmc_rl.viewer.step import Step, memory_parts
 
 

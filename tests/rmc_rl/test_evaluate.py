@@ -9,9 +9,9 @@ import pytest
 
 from rmc_rl import evaluate as module
 from rmc_rl.config import EnvConfig
-from rmc_rl.engines import EVALUATION_SEEDS
 from rmc_rl.evaluate import Evaluation, evaluate, main
 from rmc_rl.policy import Policy, load
+from rmc_rl.seeds import EVALUATION_SEEDS
 from rmc_rl.trainer import train
 
 

@@ -35,13 +35,13 @@ def _nothing_is_left() -> Iterator[None]:
     import tempfile
 
     temporary = Path(tempfile.gettempdir())
-    before = {path.name for path in temporary.glob("rmc-rl-*")}
+    before = {path.name for path in temporary.glob(f"rmc-rl-{os.getpid()}-*")}
     yield
     deadline = time.monotonic() + 10
     while (children := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [child.name() for child in children] == []
-    assert {path.name for path in temporary.glob("rmc-rl-*")} == before
+    assert {path.name for path in temporary.glob(f"rmc-rl-{os.getpid()}-*")} == before
 
 
 @pytest.mark.ray

@@ -39,7 +39,7 @@ class ScriptedEnv(VectorEnv):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         self.actions.append(actions.copy())
-        reward = np.where(self.done, 0.0, 10.0 * self.episode + self.time)
+        reward = np.where(self.done, -1000.0, 10.0 * self.episode + self.time)
         self.episode = self.episode + self.done
         self.time = np.where(self.done, 0, self.time + 1)
         ended = ~self.done & (self.time == self.lengths)

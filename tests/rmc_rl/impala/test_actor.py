@@ -31,7 +31,7 @@ def test_rows_follow_the_contract() -> None:
     assert rollout.observation[:, 0, 1:].tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2], [2, 0], [2, 1]]
     assert rollout.reset[:, 0].tolist() == [True, False, False, True, False, False, True, False]
     assert rollout.valid[:, 0].tolist() == [True, True, False, True, True, False, True]
-    assert rollout.reward[:, 0].tolist() == [0, 1, 0, 10, 11, 0, 20]
+    assert rollout.reward[:, 0].tolist() == [0, 1, -1000, 10, 11, -1000, 20], "of steps that only reset too, as it came"
     assert rollout.terminated[:, 0].tolist() == [False, True, False, False, True, False, False]
     # Game 1 is truncated after 3 steps: never terminated.
     assert not rollout.terminated[:, 1].any()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from rmc_rl.engines import EVALUATION_SEEDS, actor_seed
+from rmc_rl.seeds import EVALUATION_SEEDS, actor_seed
 
 
 def test_actors_get_seeds_of_their_own_apart_from_evaluation() -> None:
