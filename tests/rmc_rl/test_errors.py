@@ -119,3 +119,14 @@ def test_a_reader_that_went_away_is_no_traceback() -> None:
         errors = command.stderr.read()
         assert command.wait(timeout=60) == 1
     assert errors == b""
+
+
+def test_ctrl_c_anywhere_is_a_word_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    @reports_user_errors
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as leaving:
+        interrupted()
+    assert leaving.value.code == 130
+    assert capsys.readouterr().err == "error: interrupted\n"

@@ -109,3 +109,15 @@ def test_games_that_share_one_random_stream_get_environments_of_their_own(tmp_pa
     made = train([*words, "log.display=none", "env=cartpole", f"runs_dir={tmp_path}"], extra_dir=str(tmp_path))
     found = evaluate(load(made.run), 5, greedy=True, seed=3)
     assert found.returns.tolist()[2:] == evaluate(load(made.run), 3, greedy=True, seed=5).returns.tolist()
+
+
+def test_the_json_of_a_single_episode_is_valid(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, f"run={run}", "episodes=1", "json=true", "mode=sampled")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    result = json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=refuse)
+    assert result["ci95_return_sampled"] is None

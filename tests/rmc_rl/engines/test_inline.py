@@ -5,11 +5,13 @@ import sys
 from typing import Any
 
 import numpy as np
+import pytest
 
 from rmc_rl.checkpoint import flatten
 from rmc_rl.config import Config, make_config
 from rmc_rl.engines.inline import InlineEngine
 from rmc_rl.environment import Interface
+from rmc_rl.errors import UserError
 
 SMALL = ("engine=inline", "actor.num_envs=4", "actor.unroll_length=8", "core.head_size=8", "engine.learner_threads=1")
 VIEWPORT = Interface((5, 5, 3), True, 5)
@@ -83,3 +85,40 @@ assert result.steps >= 64
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_games_that_cannot_be_restored_are_new_ones() -> None:
+    engine, _ = make()
+    first = engine._actor.get_state()["observation"]
+    engine.update()
+    state = engine.get_state()
+    state["actor"]["env"] = {}  # as of an environment without get_state
+    other, said = make(state=state)
+    assert said == ["the games could not be restored: their episodes start anew"]
+    assert not np.array_equal(other._actor.get_state()["observation"], first)
+
+
+def test_a_state_of_another_device_starts_new_episodes() -> None:
+    engine, _ = make()
+    engine.update()
+    state = engine.get_state()
+    state["actor"]["generator"] = np.zeros(16, np.uint8)  # the size of a CUDA generator's
+    other, said = make(state=state)
+    assert len(said) == 1
+    assert other.update()["updates"] == 2
+
+
+@pytest.mark.parametrize("damage", ["learner", "observation", "optimizer"])
+def test_a_damaged_state_is_named(damage: str) -> None:
+    engine, _ = make()
+    engine.update()
+    state = engine.get_state()
+    if damage == "learner":
+        del state["learner"]["agent"]
+    elif damage == "observation":
+        state["actor"]["observation"] = np.zeros((4, 3))
+    else:
+        path = next(iter(state["learner"]["optimizer"]["rmsprop"]))
+        state["learner"]["optimizer"]["rmsprop"][path.rpartition("/")[0] + "/square_avg"] = np.zeros((9, 9, 9))
+    with pytest.raises(UserError, match="checkpoint"):
+        make(state=state)
