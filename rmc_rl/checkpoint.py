@@ -63,6 +63,7 @@ def save_checkpoint(folder: Path, name: str, state: Mapping[str, Any], info: Map
     try:
         try:
             save_file(arrays, temporary / STATE)
+            os.chmod(temporary / STATE, 0o644)  # safetensors makes it for its owner alone
         except SafetensorError as error:  # which is how the library reports what the operating system said
             raise OSError(str(error)) from error
         record: dict[str, Any] = {"format": FORMAT, "info": dict(info), "structure": _structure(state)}
@@ -99,7 +100,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         UserError: it is missing, truncated, altered, or of another format; the message names the file and the remedy.
     """
-    remedy = f"remove {path} to go on from the checkpoint before it"
+    numbered = path.name.startswith("step-")
+    remedy = f"remove {path} to go on from an earlier checkpoint" if numbered else "take another checkpoint"
     for name in (INFO, STATE):
         if not (path / name).is_file():
             raise UserError(f"the checkpoint {path} lacks {name}: {remedy}")
@@ -109,11 +111,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise UserError(f"{path / INFO} is not a checkpoint of this version of rmc-rl: {remedy}")
         if record.get("record_sha256") != _record_digest(record):
-            raise UserError(f"{path / INFO} was altered: its checksum does not match. To go on, {remedy}")
+            raise UserError(f"{path / INFO} was altered: its checksum does not match: {remedy}")
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path / INFO} cannot be read ({error}): {remedy}") from error
     if hashlib.sha256(raw).hexdigest() != record.get("state_sha256"):
-        raise UserError(f"{path / STATE} was truncated or altered: its checksum does not match. To go on, {remedy}")
+        raise UserError(f"{path / STATE} was truncated or altered: its checksum does not match: {remedy}")
     # The checksums find accidents. What follows holds against a forger, who can compute checksums as well.
     try:
         flat = load_tensors(raw)

@@ -69,15 +69,15 @@ class ActorConfig:
     """How experience is collected."""
 
     num_actors: int | None = _key("actor processes (engine=ray); null: from the machine's cores", minimum=1)
-    num_envs: int = _key("games each actor plays side by side", minimum=1)
-    unroll_length: int = _key("T: steps of each game in one rollout", minimum=1)
+    num_envs: int = _key("games each actor plays side by side", minimum=1, maximum=1_000_000)
+    unroll_length: int = _key("T: steps of each game in one rollout", minimum=1, maximum=100_000)
 
 
 @dataclass
 class LearnerConfig:
     """How the agent learns from it (IMPALA; V-trace)."""
 
-    rollouts_per_batch: int = _key("rollouts joined into one update", minimum=1)
+    rollouts_per_batch: int = _key("rollouts joined into one update", minimum=1, maximum=10_000)
     optimizer: str = _key("optimiser", choices=("rmsprop", "adam"))
     learning_rate: float = _key("step size at the start", above=0)
     learning_rate_final: float = _key("step size when the budget is spent", minimum=0)
@@ -85,8 +85,8 @@ class LearnerConfig:
     warmup_updates: int = _key("the step size rises from 0 over the first so many updates", minimum=0)
     rmsprop_decay: float = _key("RMSProp: decay of the squared gradient's average", minimum=0, maximum=1)
     rmsprop_momentum: float = _key("RMSProp: momentum", minimum=0)
-    adam_beta1: float = _key("Adam: decay of the gradient's average", minimum=0, maximum=1)
-    adam_beta2: float = _key("Adam: decay of the squared gradient's average", minimum=0, maximum=1)
+    adam_beta1: float = _key("Adam: decay of the gradient's average", minimum=0, maximum=0.9999999)
+    adam_beta2: float = _key("Adam: decay of the squared gradient's average", minimum=0, maximum=0.9999999)
     epsilon: float = _key("added to the optimiser's denominator", above=0)
     max_grad_norm: float | None = _key("clip the gradient's global norm to this; null: no clipping", above=0)
     discount: float = _key("discount per step", minimum=0, maximum=1)
@@ -106,8 +106,10 @@ class EngineConfig:
     """Who runs where."""
 
     name: str = _key("ray: actor processes and a learner process; inline: one process", choices=("ray", "inline"))
-    actor_threads: int = _key("torch threads of each actor process", minimum=1)
-    learner_threads: int | None = _key("torch threads that learn; null: from the machine's cores", minimum=1)
+    actor_threads: int = _key("torch threads of each actor process", minimum=1, maximum=1024)
+    learner_threads: int | None = _key(
+        "torch threads that learn; null: from the machine's cores", minimum=1, maximum=1024
+    )
     max_queued_batches: int = _key("batches waiting for the learner at which actors pause (ray)", minimum=1)
     object_store_mb: int = _key("shared memory that Ray may use for rollouts and weights, in MB (ray)", minimum=80)
 

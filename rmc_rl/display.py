@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -56,6 +58,48 @@ class NoDisplay:
         """Nothing to give back."""
 
 
+class LastingDisplay:
+    """Shows by another display for as long as the terminal or pipe is there; a run goes on without it.
+
+    The reader of our output may leave (`… | head`), its disk may be full, the terminal may be closed.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._gone = False
+
+    def _show(self, what: Callable[[], None]) -> None:
+        if self._gone:
+            return
+        try:
+            what()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self._gone = True
+            with contextlib.suppress(OSError, ValueError):
+                # What Python still holds back for the stream must not fail again at the end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def start(self, title: str, total_steps: int, steps: int) -> None:
+        """As the other display."""
+        self._show(lambda: self._display.start(title, total_steps, steps))
+
+    def progress(self, steps: int) -> None:
+        """As the other display."""
+        self._show(lambda: self._display.progress(steps))
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """As the other display."""
+        self._show(lambda: self._display.row(row))
+
+    def say(self, message: str) -> None:
+        """As the other display."""
+        self._show(lambda: self._display.say(message))
+
+    def stop(self) -> None:
+        """As the other display."""
+        self._show(self._display.stop)
+
+
 class PlainDisplay:
     """One line per interval, fit for a log file."""
 
@@ -75,7 +119,7 @@ class PlainDisplay:
         speed = row["steps_per_second"]
         left = max(self._total - row["steps"], 0) / speed if speed > 0 else float("nan")
         print(
-            f"{row['steps']:>12,.0f} steps ({row['steps'] / self._total:4.0%}) "
+            f"{row['steps']:>12,.0f} steps ({min(row['steps'] / self._total, 1.0):4.0%}) "
             f"| return {_figure(row['return_mean'], '.2f'):>8} | length {_figure(row['length_mean'], ',.0f'):>6} "
             f"| policy {_figure(row['policy_loss'], '+.3f')} value {_figure(row['value_loss'], '.3f')} "
             f"entropy {_figure(row['entropy'], '.3f')} "
@@ -179,6 +223,8 @@ class RichDisplay:
 def make_display(config: Config) -> Display:
     """The display this configuration asks for; ``auto`` is live on a terminal and plain lines elsewhere."""
     kind = config.log.display
+    if sys.stdout is None:  # started with its output closed
+        kind = "none"
     if kind == "auto":
         kind = "rich" if sys.stdout.isatty() else "plain"
     displays: dict[str, type[Display]] = {"rich": RichDisplay, "plain": PlainDisplay, "none": NoDisplay}

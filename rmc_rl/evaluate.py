@@ -37,7 +37,9 @@ class EvaluateOptions:
     checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
     episodes: int = option(200, "episodes played in each mode", minimum=1)
     mode: str = option("both", "how actions are chosen", choices=("both", "sampled", "greedy"))
-    seed: int = option(EVALUATION_SEEDS, "episode i is played from this seed + i; training stays below the default")
+    seed: int = option(
+        EVALUATION_SEEDS, "episode i is played from this seed + i; training stays below the default", minimum=0
+    )
     json: bool = option(False, "print the result as one JSON object on the last line")
     trust: bool = option(False, "allow the run's environment id to name a module that will be imported")
     runs_dir: str = option("runs", "where run folders are")
@@ -140,10 +142,16 @@ def _start(policy: Policy, seeds: list[int], trust: bool) -> tuple[VectorEnv, np
     raise AssertionError
 
 
+def _margin(found: Evaluation) -> str:
+    return f" ± {found.ci95:.2f} (95 % of the mean)" if len(found.returns) > 1 else ""
+
+
 @reports_user_errors
 def main() -> None:
     """Evaluate, show the figures, and print JSON where asked for."""
     options = parse_options(EvaluateOptions, sys.argv[1:], __doc__ or "")
+    if options.seed + options.episodes > 2**63:
+        raise UserError(f"seed={options.seed} is too large: at most 2^63 less the number of episodes")
     policy = load(options.run, options.checkpoint, options.runs_dir)
     console = Console(stderr=True)
     console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False)
@@ -161,7 +169,7 @@ def main() -> None:
                     advance=functools.partial(progress.advance, task),
                 )
             print(
-                f"{mode:>8}: return {found.mean:.2f} ± {found.ci95:.2f} (95 % of the mean), median "
+                f"{mode:>8}: return {found.mean:.2f}{_margin(found)}, median "
                 f"{np.median(found.returns):.2f}, length {found.lengths.mean():.0f}, {options.episodes} episodes",
                 flush=True,
             )

@@ -166,7 +166,7 @@ def load(run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str =
     config = read_config(path / "config.yaml")
     folder = path / "checkpoints"
     chosen = latest_checkpoint(folder) if checkpoint == "latest" else folder / checkpoint
-    if not chosen.is_dir():
+    if checkpoint != "latest" and (chosen.name != checkpoint or checkpoint.startswith(".") or not chosen.is_dir()):
         names = ", ".join(sorted(item.name for item in folder.iterdir() if not item.name.startswith(".")))
         raise UserError(f"the run {path} has no checkpoint '{checkpoint}'; it has: latest, {names}")
     state, info = load_checkpoint(chosen)

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import datetime
@@ -133,6 +135,14 @@ def find_run(run: str, runs_dir: str = "runs") -> Path:
     if not checkpoints(path / "checkpoints"):
         raise UserError(f"the run folder {path} holds no checkpoint: there is nothing to go on from")
     return path
+
+
+def command(verb: str, key: str, run: Path) -> str:
+    """A command to paste: this Python, this verb, this run."""
+    python = sys.executable
+    with contextlib.suppress(ValueError):  # not below the working directory
+        python = os.path.join(".", Path(python).relative_to(Path.cwd()))
+    return f"{shlex.quote(python)} -m rmc_rl.{verb} {key}={shlex.quote(str(run))}"
 
 
 def versions() -> dict[str, Any]:

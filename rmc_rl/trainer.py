@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -14,16 +15,17 @@ from typing import Any
 from rmc_rl.building import build_agent, learner_device
 from rmc_rl.checkpoint import checkpoint_name, checkpoints, latest_checkpoint, load_checkpoint, prune, save_checkpoint
 from rmc_rl.config import Config, changes, compose_config, make_config, read_config
-from rmc_rl.display import Display, make_display
+from rmc_rl.display import Display, LastingDisplay, make_display
 from rmc_rl.engines import Engine, make_engine
 from rmc_rl.environment import Interface, interface, make_vector
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.metrics import Interval, make_writers
 from rmc_rl.overrides import overridden, resume_words
 from rmc_rl.progress import Progress
-from rmc_rl.run_folder import RunFolder, create_run_folder, find_run
+from rmc_rl.run_folder import RunFolder, command, create_run_folder, find_run
 
 CHECKPOINTS_KEPT = 2
+FIRST_CHECKPOINT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def _run(
     notes: list[str],
 ) -> TrainingResult:
     state, progress = checkpoint if checkpoint is not None else (None, Progress(agent_interface))
-    display = make_display(config)
+    display = LastingDisplay(make_display(config))
     engine: Engine | None = None
-    with contextlib.ExitStack() as stack, _stop_on_signals() as stop:
+    with _stop_on_signals() as stop, contextlib.ExitStack() as stack:
         stack.callback(folder.close)
         title = f"{config.env.name} · {config.core['name']} · engine {config.engine.name} · {folder.path}"
         display.start(title, config.total_steps, progress.steps)
@@ -141,12 +143,14 @@ class _Loop:
         self.progress, self.display, self.writers = progress, display, writers
         self.seconds_before = progress.seconds
         self.saved_steps = progress.steps  # a run that has learnt nothing has nothing to save
-        self.warned_about_saving = False
+        self.not_saved = ""  # why the last attempt failed
 
     def run(self, stop: threading.Event) -> TrainingResult:
         """Update until the budget is spent or a stop is asked for."""
         config, progress = self.config, self.progress
-        self.started = last_saved = time.monotonic()
+        self.started = time.monotonic()
+        # The first checkpoint comes early: until then everything could be lost.
+        last_saved = self.started - max(config.checkpoint.every_seconds - FIRST_CHECKPOINT_SECONDS, 0.0)
         restarts = queue = 0
 
         def close_interval() -> None:
@@ -196,9 +200,18 @@ class _Loop:
                 self.save()  # what was learnt is kept, whatever stopped the run
             raise
         finished = progress.steps >= config.total_steps
+        if not finished:
+            self.display.say("stopping, saving …")
         if finished and progress.interval.updates:
             close_interval()  # a run that was stopped goes on with its interval instead
         self.save()
+        if self.saved_steps < progress.steps:
+            kept = checkpoints(self.folder.checkpoints)
+            newest = f"the newest checkpoint is {kept[-1].name}" if kept else "there is no checkpoint"
+            raise UserError(
+                f"the last steps, up to {progress.steps:,}, could not be saved in {self.folder.path} "
+                f"({self.not_saved}): {newest}; make room, then resume"
+            )
         return TrainingResult(self.folder.path, progress.steps, progress.episodes.return_mean, finished)
 
     def save(self) -> None:
@@ -208,7 +221,7 @@ class _Loop:
             return
         state = self.engine.get_state()
         if state is None:
-            self.display.say("no checkpoint was written: the learner died; the earlier one stays")
+            self._could_not_save("the learner died")
             return
         mean = progress.episodes.return_mean
         best = progress.episodes.full and (progress.best_return is None or mean > progress.best_return)
@@ -227,21 +240,28 @@ class _Loop:
                 save_checkpoint(self.folder.checkpoints, "best", state, info)
             prune(self.folder.checkpoints, CHECKPOINTS_KEPT, self.config.checkpoint.keep_every_steps)
         except OSError as error:
-            if not self.warned_about_saving:
-                self.display.say(f"no checkpoint was written ({error}): the earlier one stays, training goes on")
-            self.warned_about_saving = True
+            self._could_not_save(str(error))
             return
-        self.warned_about_saving = False
+        self.not_saved = ""
         progress.best_return = best_return
         self.saved_steps = progress.steps
 
+    def _could_not_save(self, why: str) -> None:
+        if not self.not_saved:
+            self.display.say(f"no checkpoint was written ({why}): the earlier one stays, training goes on")
+        self.not_saved = why
+
 
 def _farewell(result: TrainingResult) -> str:
-    outcome = "finished" if result.finished else f"stopped; go on with: python -m rmc_rl.train resume={result.run}"
+    if result.steps == 0:
+        return f"stopped before anything was learnt; {result.run} holds no checkpoint"
+    outcome = "finished" if result.finished else f"stopped; go on with: {command('train', 'resume', result.run)}"
+    known = math.isfinite(result.return_mean)
+    mean = f"mean return {result.return_mean:.2f} over the last episodes" if known else "no episode has ended yet"
     return (
-        f"{outcome}\n{result.steps:,} steps, mean return {result.return_mean:.2f} over the last episodes\n"
-        f"watch it:    python -m rmc_rl.watch run={result.run}\n"
-        f"evaluate it: python -m rmc_rl.evaluate run={result.run}"
+        f"{outcome}\n{result.steps:,} steps, {mean}\n"
+        f"watch it:    {command('watch', 'run', result.run)}\n"
+        f"evaluate it: {command('evaluate', 'run', result.run)}"
     )
 
 

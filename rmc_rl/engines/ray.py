@@ -148,9 +148,14 @@ class RayEngine:
             raise _unwrap(error) from error
 
     def _update(self) -> dict[str, Any] | None:
-        while not self._should_stop():
-            self._keep_busy()
-            waiting = list(self._playing)
+        while True:
+            stopping = self._should_stop()
+            if stopping and self._learning is None:
+                return None
+            if not stopping:
+                self._keep_busy()
+            # Once a stop is asked for, only the update under way is waited for: its figures belong to the checkpoint.
+            waiting = [] if stopping else list(self._playing)
             if self._learning is not None:
                 waiting.append(self._learning[0])
             finished, _ = ray.wait(waiting, num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
@@ -164,11 +169,10 @@ class RayEngine:
                     self._weights = self._learning[1]
                     self._learning = None
                     self._updates, self._learner_failures = figures["updates"], 0
-                    if figures["steps"] < self._config.total_steps:
+                    if figures["steps"] < self._config.total_steps and not self._should_stop():
                         self._keep_busy()  # the learner works on while the driver reports
                     return figures | {"queue": len(self._ready), "restarts": self._restarts}
                 self._collect(reference)
-        return None
 
     def _keep_busy(self) -> None:
         batch = self._config.learner.rollouts_per_batch
@@ -245,8 +249,10 @@ class RayEngine:
         if self._closed:
             return
         self._closed = True
-        ray.shutdown()
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        try:
+            ray.shutdown()
+        finally:
+            shutil.rmtree(self._temporary, ignore_errors=True)
 
 
 def make_temporary_folder() -> str:
@@ -339,5 +345,5 @@ def _unwrap(error: BaseException) -> BaseException:
             return cause
         return UserError(f"a process of the run failed: {cause}")
     if isinstance(error, RayActorError):
-        return UserError(f"a process of the run died: {str(error).splitlines()[0]}")
+        return UserError(f"a process of the run died (killed, or out of memory): {str(error).splitlines()[0]}")
     return error

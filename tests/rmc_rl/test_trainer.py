@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rmc_rl.checkpoint import checkpoints, flatten, latest_checkpoint, load_checkpoint
+from rmc_rl.checkpoint import flatten, latest_checkpoint, load_checkpoint, save_checkpoint
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.impala.learner import Learner
 from rmc_rl.metrics import TIMING
@@ -179,17 +179,39 @@ def test_an_environment_that_raises_loses_nothing(tmp_path: Path) -> None:
     assert load_checkpoint(latest_checkpoint(folder / "checkpoints"))[1]["updates"] == 3
 
 
-def test_a_full_disk_costs_one_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("mended", [True, False])
+def test_a_full_disk_costs_one_warning_and_what_is_lost_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mended: bool
 ) -> None:
-    def full(*args: object) -> None:
+    attempts = []
+
+    def full(*args: object) -> Path:
+        attempts.append(args)
+        if mended and len(attempts) > 4:
+            return save_checkpoint(*args)  # type: ignore[arg-type]
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("rmc_rl.trainer.save_checkpoint", full)
-    result = run(tmp_path, "checkpoint.every_seconds=0.01")
-    assert result.finished
+    monkeypatch.setattr("rmc_rl.trainer.FIRST_CHECKPOINT_SECONDS", 0.0)
+    if mended:
+        result = run(tmp_path, "checkpoint.every_seconds=0.01")
+        assert result.finished
+        assert load_checkpoint(latest_checkpoint(result.run / "checkpoints"))[1]["steps"] == result.steps
+    else:
+        with pytest.raises(UserError, match=r"could not be saved .*No space left.*there is no checkpoint; make room"):
+            run(tmp_path, "checkpoint.every_seconds=0.01")
     assert capsys.readouterr().err.count("No space left on device") == 1
-    assert checkpoints(result.run / "checkpoints") == []
+
+
+def test_a_reader_who_leaves_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("rmc_rl.display.PlainDisplay.row", broken)
+    monkeypatch.setattr("sys.stdout", (tmp_path / "out").open("w"))
+    result = run(tmp_path / "runs", "log.display=plain")
+    assert result.finished
+    load_checkpoint(latest_checkpoint(result.run / "checkpoints"))
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
