@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import psutil
@@ -21,12 +22,15 @@ from rmc_rl.checkpoint import checkpoints, load_checkpoint
 
 pytestmark = [pytest.mark.slow]
 ENGINES = ["inline", pytest.param("ray", marks=pytest.mark.ray)]
+TOO_LONG = 900  # seconds after which a run is taken to hang
 ENVIRONMENT = {**os.environ, "WANDB_MODE": "disabled"}
 
 
 def python(folder: Path, *words: str) -> str:
     command = [sys.executable, "-m", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=TOO_LONG
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -86,6 +90,8 @@ def test_a_killed_learner_costs_what_is_said_and_no_more(tmp_path: Path) -> None
         [*command, "checkpoint.every_seconds=3"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     ) as process:
         assert process.stdout is not None
+        watch = Timer(TOO_LONG, process.kill)
+        watch.start()
         said = ""
         killed = False
         for line in process.stdout:
@@ -95,6 +101,7 @@ def test_a_killed_learner_costs_what_is_said_and_no_more(tmp_path: Path) -> None
                 (victim,) = [child for child in family if child.name().startswith("ray::Learner")]
                 victim.kill()
                 killed = True
+        watch.cancel()
     assert process.returncode == 0, said
     assert killed
     assert "the learner died and goes on from the checkpoint after" in said
@@ -116,6 +123,8 @@ def test_a_signal_to_the_whole_group_saves_and_leaves_nothing_running(tmp_path: 
         command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
     ) as process:
         assert process.stdout is not None
+        watch = Timer(TOO_LONG, process.kill)
+        watch.start()
         for line in process.stdout:
             if "steps/s" in line:
                 break
@@ -123,6 +132,7 @@ def test_a_signal_to_the_whole_group_saves_and_leaves_nothing_running(tmp_path: 
         os.killpg(process.pid, number)
         rest = process.stdout.read()
         process.wait(timeout=60)
+        watch.cancel()
     assert process.returncode == 0
     assert "go on with: python -m rmc_rl.train resume=" in rest
     state, info = load_checkpoint(checkpoints(only_run(tmp_path) / "checkpoints")[-1])

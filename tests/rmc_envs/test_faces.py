@@ -39,7 +39,7 @@ def step_as_vector(env: Any, ended: bool, action: int) -> tuple[np.ndarray, floa
 
 @pytest.mark.parametrize(("env_id", "options"), VARIANTS)
 def test_game_of_a_batch_is_the_scalar_game(env_id: str, options: dict[str, Any], fixed_actions: FixedActions) -> None:
-    games, steps, seed = 4, 1500, 90
+    games, steps, seed = 4, 3000, 90
     envs = vector(env_id, games, **options)
     singles = [scalar(env_id, **options) for _ in range(games)]
     actions = fixed_actions(steps, games, envs.single_action_space.n)
