@@ -14,12 +14,9 @@ from rmc_rl.errors import UserError
 from rmc_rl.viewer.encoder import encoder
 from rmc_rl.viewer.panels import Panels, Status
 from rmc_rl.viewer.session import Session
-from rmc_rl.viewer.step import Step, Timeline
+from rmc_rl.viewer.step import EPISODE_END_SECONDS, Step, Timeline
 
 SUFFIXES = (".gif", ".mp4")
-EPISODE_END_SECONDS = 1.5
-"""So long the last step of an episode stays, at least one more picture."""
-
 FASTEST_GIF = 50.0
 """A GIF counts hundredths of a second, and players slow down what is shorter than two."""
 

@@ -17,6 +17,10 @@ import torch
 from rmc_agents.tree import leaves
 
 
+EPISODE_END_SECONDS = 1.5
+"""So long the last step of an episode stays in sight, in the window and in recordings."""
+
+
 @dataclass(frozen=True, eq=False)
 class MemoryPart:
     """One matrix of the agent's memory.

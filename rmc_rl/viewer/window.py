@@ -13,14 +13,11 @@ import pygame
 from rmc_rl.errors import UserError
 from rmc_rl.viewer.panels import Panels, Status
 from rmc_rl.viewer.session import Session
-from rmc_rl.viewer.step import Step, Timeline
+from rmc_rl.viewer.step import EPISODE_END_SECONDS, Step, Timeline
 
 FRAMES_PER_SECOND = 60
 ACTING_SECONDS = 0.02
 """The agent acts so long at most between two pictures, so that the window stays quick at any speed."""
-
-EPISODE_END_SECONDS = 1.5
-"""So long the last step of an episode stays."""
 
 MESSAGE_SECONDS = 4.0
 SPEEDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 250.0, 500.0, 1000.0)
