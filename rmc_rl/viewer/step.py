@@ -16,7 +16,6 @@ import torch
 
 from rmc_agents.tree import leaves
 
-
 EPISODE_END_SECONDS = 1.5
 """So long the last step of an episode stays in sight, in the window and in recordings."""
 
