@@ -75,7 +75,7 @@ class LastingDisplay:
             what()
         except (OSError, ValueError):  # ValueError: the stream is closed
             self._gone = True
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 # What Python still holds back for the stream must not fail again at the end.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

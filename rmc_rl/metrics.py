@@ -155,6 +155,19 @@ class _DiskWriter:
         self._path = path
         self._warned = False
 
+    def rewind(self, steps: int) -> None:
+        """Forget what was written after `steps`: its updates were lost."""
+        self.close()
+        self._open(steps)
+
+    def close(self) -> None:
+        """Close the file; a disk that is full is survived."""
+        raise NotImplementedError
+
+    def _open(self, steps: int) -> None:
+        """Open the file and go on after `steps`."""
+        raise NotImplementedError
+
     @contextlib.contextmanager
     def _surviving(self) -> Iterator[None]:
         try:
@@ -200,11 +213,6 @@ class CsvWriter(_DiskWriter):
             self._writer.writerow({name: _short(value) for name, value in row.items()})
             self._file.flush()
 
-    def rewind(self, steps: int) -> None:
-        """Drop the lines after `steps`: their updates were lost."""
-        self.close()
-        self._open(steps)
-
     def close(self) -> None:
         """Close the file."""
         with self._surviving():
@@ -231,11 +239,6 @@ class TensorBoardWriter(_DiskWriter):
             for name, value in row.items():
                 if name != "steps" and value == value:
                     self._writer.add_scalar(name, value, int(row["steps"]))
-
-    def rewind(self, steps: int) -> None:
-        """Hide the points after `steps`: their updates were lost."""
-        self.close()
-        self._open(steps)
 
     def close(self) -> None:
         """Flush and close."""

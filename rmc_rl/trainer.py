@@ -95,7 +95,6 @@ def _run(
 ) -> TrainingResult:
     state, progress = checkpoint if checkpoint is not None else (None, Progress(agent_interface))
     display = LastingDisplay(make_display(config))
-    engine: Engine | None = None
     with _stop_on_signals() as stop, contextlib.ExitStack() as stack:
         stack.callback(folder.close)
         title = f"{config.env.name} · {config.core['name']} · engine {config.engine.name} · {folder.path}"
@@ -278,7 +277,10 @@ def _stop_on_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup the run is to outlive its terminal
+        numbers.append(signal.SIGHUP)
+    previous = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield stop
     finally:

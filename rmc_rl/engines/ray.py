@@ -131,10 +131,11 @@ class RayEngine:
             self._actor_class: Any = ray.remote(num_cpus=config.engine.actor_threads)(ActorProcess)
             self._actors = {number: self._start_actor(number) for number in range(num_actors)}
             self._weights = self._learner.weights.remote()
-            ray.get(self._weights)  # a learner that cannot start says so here
-        except BaseException as error:
+            with _as_raised_in_the_process():
+                ray.get(self._weights)  # a learner that cannot start says so here
+        except BaseException:
             self.close()
-            raise _unwrap(error) from error
+            raise
         self._playing: dict[Any, tuple[int, Any]] = {}  # sign of completion -> (actor's number, its rollout)
         self._ready: deque[Any] = deque()  # rollouts waiting for the learner
         self._learning: tuple[Any, Any] | None = None  # (figures, weights) under way
@@ -142,10 +143,8 @@ class RayEngine:
 
     def update(self) -> dict[str, Any] | None:
         """Keep the actors playing until the learner has finished an update."""
-        try:
+        with _as_raised_in_the_process():
             return self._update()
-        except Exception as error:
-            raise _unwrap(error) from error
 
     def _update(self) -> dict[str, Any] | None:
         while True:
@@ -238,11 +237,10 @@ class RayEngine:
     def get_state(self) -> dict[str, Any] | None:
         """The learner's state, after the updates under way; None where it has died, which `update` will mend."""
         try:
-            return {"learner": ray.get(self._learner.get_state.remote())}
-        except RayActorError:
+            with _as_raised_in_the_process():
+                return {"learner": ray.get(self._learner.get_state.remote())}
+        except ProcessDiedError:
             return None
-        except Exception as error:
-            raise _unwrap(error) from error
 
     def close(self) -> None:
         """Stop Ray with all its processes and remove its temporary files."""
@@ -337,13 +335,19 @@ def share_cores(config: Config, device: str) -> tuple[int, int]:
     return actors, threads
 
 
-def _unwrap(error: BaseException) -> BaseException:
-    """The error that was raised inside a Ray actor, as it was raised there."""
-    if isinstance(error, RayTaskError):
-        cause = error.cause
-        if isinstance(cause, UserError):
-            return cause
-        return UserError(f"a process of the run failed: {cause}")
-    if isinstance(error, RayActorError):
-        return UserError(f"a process of the run died (killed, or out of memory): {str(error).splitlines()[0]}")
-    return error
+class ProcessDiedError(UserError):
+    """A process of the run ended without an error of its own."""
+
+
+@contextlib.contextmanager
+def _as_raised_in_the_process() -> Iterator[None]:
+    """Raise an error of a Ray actor as it was raised there."""
+    try:
+        yield
+    except RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise error.cause from error
+        raise UserError(f"a process of the run failed: {error.cause}") from error
+    except RayActorError as error:
+        first = str(error).splitlines()[0]
+        raise ProcessDiedError(f"a process of the run died (killed, or out of memory): {first}") from error

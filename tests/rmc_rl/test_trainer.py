@@ -117,7 +117,7 @@ def test_metrics_behind_the_checkpoint_are_trimmed(tmp_path: Path) -> None:
     assert steps[-1] == resumed.steps
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     updates = []
     original = Learner.update
@@ -137,6 +137,21 @@ def test_signals_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert (info["updates"], info["interval"]["updates"]) == (5, 5)
     assert signal.getsignal(number) is before
     RunFolder(result.run).close()  # the lock is free
+
+
+def test_under_nohup_a_closed_terminal_does_not_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Learner.update
+
+    def update(self: Learner, rollouts: object) -> object:
+        os.kill(os.getpid(), signal.SIGHUP)
+        return original(self, rollouts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "update", update)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(tmp_path, "total_steps=400").finished
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
