@@ -37,6 +37,8 @@ class RecurrentModule(TorchRLModule, ValueFunctionAPI):
     def setup(self) -> None:
         """Build the network; RLlib calls this."""
         options = dict(self.model_config["core"])
+        if options["name"] == "rmc":
+            options["fast"] = False  # the readable reference, step by step
         self.torso = make_torso("auto", tuple(self.observation_space.shape), self.model_config["is_image"])
         self.core = make_core(options.pop("name"), self.torso.output_size, **options)
         self.policy_head = PolicyHead(self.core.output_size, self.action_space.n)

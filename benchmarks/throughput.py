@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from rmc_rl.building import build_agent, set_threads
+from rmc_rl.building import build_agent, prepare_process
 from rmc_rl.config import Config, make_config
 from rmc_rl.engines import make_engine
 from rmc_rl.environment import Interface, interface, make_vector
@@ -46,7 +46,7 @@ def rate(work: Callable[[], int], seconds: float) -> float:
 
 def parts_alone(config: Config, found: Interface, seconds: float) -> dict[str, float]:
     """Games, acting and learning, each alone on one thread."""
-    set_threads(1)
+    prepare_process(1)
     env = make_vector(config.env, config.actor.num_envs)
     rng = np.random.default_rng(0)
     actions = rng.integers(0, found.num_actions, (config.actor.unroll_length, env.num_envs))

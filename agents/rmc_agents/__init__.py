@@ -1,4 +1,4 @@
-"""What an agent is made of: memory cores, torsos, heads. Knows PyTorch and nothing else.
+"""What an agent is made of: memory cores, torsos, heads. Knows PyTorch, and numba where it makes the CPU fast.
 
 ``Agent`` joins them; ``make_core`` and ``make_torso`` build parts by name; ``RelationalMemory`` is the core this is
 all about.

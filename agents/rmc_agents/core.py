@@ -88,8 +88,12 @@ class Core(nn.Module):
             ValueError: a shape or type does not fit; the message names the argument, what was given and what is needed.
         """
         self._check_inputs(inputs, reset)
+        check_state(state, self.initial_state(inputs.shape[1]))
+        return self.unroll(inputs, state, reset)
+
+    def unroll(self, inputs: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
+        """The loop over time, of arguments already checked; a core that has a faster way overrides it."""
         initial_state = self.initial_state(inputs.shape[1])
-        check_state(state, initial_state)
         # unbind, not indexing: the backward of T times x[t] would fill T tensors as large as x.
         rows = map_tree(lambda leaf: iter(leaf.unbind(0)), self.project(inputs))
         outputs = []

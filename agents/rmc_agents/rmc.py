@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rmc_agents.core import Core
+from rmc_agents.fast import available
 from rmc_agents.initialisers import initialise_
 from rmc_agents.registry import register_core
 
@@ -64,6 +65,9 @@ class RelationalMemory(Core):
             each attended to as a row of its own. The gates need one vector for the whole input: here it is the mean
             of the projected rows, a choice of this package that the paper does not cover; with n = 1 it is
             the vector input's gate.
+        fast: whether whole unrolls may take the fast path of :mod:`rmc_agents.fast`: the same numbers but for
+            rounding, differentiable once. It is taken for float32 on the CPU where numba is installed, unless the
+            module is compiled, exported, hooked or subclassed; everything else is computed as written here.
 
     Raises:
         ValueError: a size below 1, or an unknown ``gate_style`` or ``attention_scale``.
@@ -86,6 +90,7 @@ class RelationalMemory(Core):
         key_size: int | None = None,
         attention_scale: str = "key",
         treat_input_as_matrix: bool = False,
+        fast: bool = True,
     ) -> None:
         super().__init__()
         key_size = head_size if key_size is None else key_size
@@ -118,6 +123,7 @@ class RelationalMemory(Core):
         self.key_size = key_size
         self.gate_style = gate_style
         self.treat_input_as_matrix = treat_input_as_matrix
+        self.fast = fast
 
         scale = (key_size if attention_scale == "key" else 2 * key_size + head_size) ** -0.5
         self.input_projection = nn.Linear(input_size, mem_size)
@@ -156,6 +162,14 @@ class RelationalMemory(Core):
         if self.gate_style is None:
             return (e,)
         return e, self.gate_input(e.mean(dim=-2, keepdim=True)) + self.gate_bias
+
+    def unroll(self, inputs: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+        """All time steps: by the fast path where it is allowed and possible, otherwise step by step."""
+        if self.fast and type(self) is RelationalMemory and available(self, (inputs, state)):
+            from rmc_agents.fast.unroll import unroll  # numba is imported with it, and no sooner
+
+            return unroll(self, inputs, state, reset)
+        return super().unroll(inputs, state, reset)
 
     def step(self, projected: tuple[Tensor, ...], memory: Tensor) -> tuple[Tensor, Tensor]:
         """One time step: M_{t-1} ``[B, N, F]`` to the output ``[B, N * F]`` and M_t."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rmc_rl.building import available_cores, build_agent, learner_device, set_threads
+from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
 from rmc_rl.config import Config
 from rmc_rl.environment import Interface, make_vector
 from rmc_rl.impala.actor import Actor
@@ -19,7 +19,7 @@ class InlineEngine:
     def __init__(
         self, config: Config, interface: Interface, state: dict[str, Any] | None, say: Callable[[str], None]
     ) -> None:
-        set_threads(config.engine.learner_threads or available_cores())
+        prepare_process(config.engine.learner_threads or available_cores())
         self._rollouts_per_batch = config.learner.rollouts_per_batch
         agent = build_agent(config, interface, seed=config.seed)
         self._learner = Learner(agent, config.learner, config.total_steps, learner_device(config))

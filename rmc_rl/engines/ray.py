@@ -37,7 +37,7 @@ import ray
 from ray._private import services
 from ray.exceptions import RayActorError, RayTaskError
 
-from rmc_rl.building import available_cores, build_agent, learner_device, set_threads
+from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
 from rmc_rl.config import Config
 from rmc_rl.environment import Interface, make_vector
 from rmc_rl.errors import UserError
@@ -48,6 +48,7 @@ from rmc_rl.seeds import actor_seed
 
 LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.5
+CLOSE_SECONDS = 5.0
 MAX_RESTARTS_WITHOUT_ROLLOUT = 3
 
 
@@ -55,7 +56,7 @@ class ActorProcess:
     """Lives in an actor's process: an `Actor` and its games."""
 
     def __init__(self, config: Config, interface: Interface, seed: int) -> None:
-        set_threads(config.engine.actor_threads)
+        prepare_process(config.engine.actor_threads)
         agent = build_agent(config, interface)
         env = make_vector(config.env, config.actor.num_envs, trust=config.trust)
         self._actor = Actor(env, agent, config.actor.unroll_length, seed)
@@ -73,7 +74,7 @@ class LearnerProcess:
     def __init__(
         self, config: Config, interface: Interface, threads: int, device: str, state: dict[str, Any] | None
     ) -> None:
-        set_threads(threads)
+        prepare_process(threads)
         self._learner = Learner(
             build_agent(config, interface, seed=config.seed), config.learner, config.total_steps, device
         )
@@ -243,14 +244,44 @@ class RayEngine:
             return None
 
     def close(self) -> None:
-        """Stop Ray with all its processes and remove its temporary files."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            ray.shutdown()
-        finally:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        """Stop Ray with all its processes and remove its temporary files; Ctrl-C does not cut it short."""
+        with _undisturbed():
+            if self._closed:
+                return
+            self._closed = True
+            processes = _processes_of_ray(self._temporary)
+            try:
+                ray.shutdown()
+            finally:
+                # Under load some outlive Ray's patience, or were never known to a start that was interrupted.
+                for process in processes:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                psutil.wait_procs(processes, timeout=CLOSE_SECONDS)
+                shutil.rmtree(self._temporary, ignore_errors=True)  # now that nobody writes there
+
+
+def _processes_of_ray(temporary: str) -> list[psutil.Process]:
+    """Ray's daemons, whose command lines name its temporary folder, and all they started."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if any(temporary in word for word in child.cmdline()):
+                found += [child, *child.children(recursive=True)]
+    return found
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C has no effect meanwhile: half a shutdown leaves processes and files behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python delivers signals to the main thread only
+        return
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def make_temporary_folder() -> str:

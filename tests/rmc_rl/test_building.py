@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from rmc_rl.building import available_cores, build_agent, learner_device, set_threads
+from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
 from rmc_rl.config import Config, make_config
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
@@ -162,8 +162,8 @@ def test_only_the_cores_this_process_may_use_are_counted(monkeypatch: pytest.Mon
 
 
 def test_threads_are_bounded() -> None:
-    set_threads(2)
+    prepare_process(2)
     try:
         assert torch.get_num_threads() == 2
     finally:
-        set_threads(1)
+        prepare_process(1)

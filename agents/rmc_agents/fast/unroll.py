@@ -1,0 +1,423 @@
+"""A whole unroll of the Relational Memory Core as one differentiable operation, for float32 on the CPU.
+
+Autograd over a loop of T steps makes hundreds of small operations and T small products for every weight's gradient.
+Here each step is a few matrix products with one compiled kernel between two of them (:mod:`rmc_agents.fast.kernels`),
+backward alike, and a weight's gradient is one product over many time steps.
+
+What does not depend on the memory (the input rows, their queries, keys and values in the first block, their part of the
+gates) is computed before the loop, where autograd differentiates it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from rmc_agents.fast import kernels
+from rmc_agents.fast.kernels import Array
+from rmc_agents.fast.products import linear, product, weight_gradient
+
+if TYPE_CHECKING:
+    from rmc_agents.rmc import RelationalMemory
+
+Kind = TypeVar("Kind")
+
+ROWS_PER_WEIGHT_PRODUCT = 4096
+"""Gradients of so many rows, or a little more, are gathered for one product with the weights' inputs."""
+
+
+class BlockParameters(NamedTuple):
+    """One block of attention; names as in :class:`rmc_agents.rmc.AttentionBlock`."""
+
+    qkv_weight: Tensor
+    qkv_bias: Tensor
+    qkv_norm_weight: Tensor
+    qkv_norm_bias: Tensor
+    attention_norm_weight: Tensor
+    attention_norm_bias: Tensor
+    mlp_norm_weight: Tensor
+    mlp_norm_bias: Tensor
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Everything about the core that is no tensor."""
+
+    num_blocks: int
+    mlp_layers: int
+    gated: bool
+    num_heads: int
+    key_size: int
+    scale: float
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters that the loop over time needs."""
+
+    blocks: list[BlockParameters]
+    mlp: list[tuple[Tensor, Tensor]]
+    """Weight and bias of each layer."""
+    gate: tuple[Tensor, Tensor] | None
+    """Weight and bias of the memory's part of the gates."""
+
+    def flat(self) -> list[Tensor]:
+        """All tensors in a row, in the order of :meth:`join`."""
+        layers = [tensor for layer in self.mlp for tensor in layer]
+        return [tensor for block in self.blocks for tensor in block] + layers + list(self.gate or ())
+
+    @staticmethod
+    def join(tensors: list[Tensor], sizes: Sizes) -> Parameters:
+        """The inverse of :meth:`flat`."""
+        rest = iter(tensors)
+        width = len(BlockParameters._fields)
+        blocks = [BlockParameters(*(next(rest) for _ in range(width))) for _ in range(sizes.num_blocks)]
+        mlp = [(next(rest), next(rest)) for _ in range(sizes.mlp_layers)]
+        return Parameters(blocks, mlp, (next(rest), next(rest)) if sizes.gated else None)
+
+
+class BlockTape(NamedTuple, Generic[Kind]):
+    """What the backward pass needs of one block; T is 1 where nothing is kept.
+
+    As tensors, or as the arrays that the kernels see.
+    """
+
+    rows: Kind
+    """[T, B, S, F]: what came in; S = N in the first block, whose input rows are kept once for all, R in the others."""
+    statistics: Kind
+    """[T, B, R, 2]: mean and inverse deviation in that LayerNorm."""
+    probabilities: Kind
+    """[T, B, H, kept, R]: attention weights."""
+    attention_normal: Kind
+    """[T, B, kept, F]: normalised sums after the attention."""
+    attention_inverse: Kind
+    """[T, B, kept]: their inverse deviations."""
+    mlp_normal: Kind
+    """As ``attention_normal``, after the MLP."""
+    mlp_inverse: Kind
+    layers: Kind
+    """[L, T, B, kept, F]: the input of each layer of the MLP."""
+
+
+class Tape(NamedTuple):
+    """What the backward pass needs."""
+
+    blocks: list[BlockTape[Tensor]]
+    tanh_memory: Tensor
+    """[T, B, N, F], of the memory before each step; without gates empty, as are the next two."""
+    tanh_attended: Tensor
+    gates: Tensor
+    """[T, B, N, 2G]"""
+    pre: list[list[Tensor]]
+    """For each block and step queries, keys and values before their LayerNorm, [B, S, C]: as the product made them."""
+
+    def flat(self) -> list[Tensor]:
+        """All tensors in a row, in the order of :meth:`join`."""
+        blocks = [tensor for block in self.blocks for tensor in block]
+        return [*blocks, self.tanh_memory, self.tanh_attended, self.gates, *(x for steps in self.pre for x in steps)]
+
+    @staticmethod
+    def join(tensors: list[Tensor], sizes: Sizes) -> Tape:
+        """The inverse of :meth:`flat`."""
+        rest = iter(tensors)
+        width = len(BlockTape._fields)
+        blocks = [BlockTape[Tensor](*(next(rest) for _ in range(width))) for _ in range(sizes.num_blocks)]
+        tanh_memory, tanh_attended, gates = next(rest), next(rest), next(rest)
+        pre = [[next(rest) for _ in range(len(blocks[0].rows))] for _ in range(sizes.num_blocks)]
+        return Tape(blocks, tanh_memory, tanh_attended, gates, pre)
+
+
+def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+    """T steps of ``core``, as :meth:`rmc_agents.core.Core.unroll` does them; differentiable once."""
+    blocks: list[Any] = list(core.blocks)
+    layers: list[Any] = [layer for layer in core.mlp if isinstance(layer, nn.Linear)]
+    sizes = Sizes(
+        num_blocks=len(blocks),
+        mlp_layers=len(layers),
+        gated=core.gate_style is not None,
+        num_heads=core.num_heads,
+        key_size=core.key_size,
+        scale=blocks[0].scale,
+    )
+    parameters = Parameters(
+        blocks=[
+            BlockParameters(
+                block.qkv.weight,
+                block.qkv.bias,
+                block.qkv_norm.weight,
+                block.qkv_norm.bias,
+                block.attention_norm.weight,
+                block.attention_norm.bias,
+                block.mlp_norm.weight,
+                block.mlp_norm.bias,
+            )
+            for block in blocks
+        ],
+        mlp=[(layer.weight, layer.bias) for layer in layers],
+        gate=(core.gate_memory.weight, core.gate_memory.bias) if sizes.gated else None,
+    )
+    rows = inputs if core.treat_input_as_matrix else inputs.unsqueeze(-2)  # [T, B, n, D]
+    e = linear(rows, core.input_projection.weight, core.input_projection.bias)  # [T, B, n, F]
+    e_qkv = linear(e, parameters.blocks[0].qkv_weight, parameters.blocks[0].qkv_bias)  # [T, B, n, C]
+    if sizes.gated:
+        gate_inputs = core.gate_input(e.mean(dim=-2, keepdim=True)) + core.gate_bias  # [T, B, 1, 2G]
+    else:
+        gate_inputs = e.new_empty(*e.shape[:2], 1, 0)
+    initial = core.initial_state(1)[0]
+    reset = reset.contiguous()
+    tensors = (e, e_qkv, gate_inputs, memory, *parameters.flat())
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        return _Unroll.apply(sizes, initial, reset, *tensors)
+    outputs, _ = _forward(sizes, initial, reset, e, e_qkv, gate_inputs, memory, parameters, keep=False)
+    return outputs, outputs[-1].view_as(memory).clone()
+
+
+class _Unroll(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        sizes: Sizes,
+        initial: Tensor,
+        reset: Tensor,
+        input_rows: Tensor,
+        input_qkv: Tensor,
+        gate_inputs: Tensor,
+        memory: Tensor,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        parameters = Parameters.join(list(tensors), sizes)
+        outputs, tape = _forward(
+            sizes, initial, reset, input_rows, input_qkv, gate_inputs, memory, parameters, keep=True
+        )
+        ctx.sizes = sizes
+        ctx.save_for_backward(reset, input_rows, input_qkv, *tensors, *tape.flat())
+        return outputs, outputs[-1].view_as(memory).clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor, d_memory: Tensor) -> tuple[Tensor | None, ...]:
+        reset, input_rows, input_qkv, *rest = ctx.saved_tensors
+        parameters = Parameters.join(rest, ctx.sizes)
+        tape = Tape.join(rest[len(parameters.flat()) :], ctx.sizes)
+        gradients = _backward(ctx.sizes, reset, input_rows, input_qkv, parameters, tape, d_outputs, d_memory)
+        return (None, None, None, *gradients)
+
+
+def _new_tape(sizes: Sizes, steps: int, input_qkv: Tensor, memory: Tensor, gate_size: int) -> Tape:
+    batch, slots, width = memory.shape
+    rows = slots + input_qkv.shape[2]
+    blocks = []
+    for number in range(sizes.num_blocks):
+        come = slots if number == 0 else rows
+        kept = slots if number == sizes.num_blocks - 1 else rows
+        blocks.append(
+            BlockTape(
+                rows=torch.empty(steps, batch, come, width),
+                statistics=torch.empty(steps, batch, rows, 2),
+                probabilities=torch.empty(steps, batch, sizes.num_heads, kept, rows),
+                attention_normal=torch.empty(steps, batch, kept, width),
+                attention_inverse=torch.empty(steps, batch, kept),
+                mlp_normal=torch.empty(steps, batch, kept, width),
+                mlp_inverse=torch.empty(steps, batch, kept),
+                layers=torch.empty(sizes.mlp_layers, steps, batch, kept, width),
+            )
+        )
+    full = (steps, batch, slots, width) if sizes.gated else (steps, 0, 0, 0)
+    gates = (steps, batch, slots, gate_size) if sizes.gated else (steps, 0, 0, 0)
+    pre: list[list[Tensor]] = [[] for _ in blocks]
+    return Tape(blocks, torch.empty(full), torch.empty(full), torch.empty(gates), pre)
+
+
+def _forward(
+    sizes: Sizes,
+    initial: Tensor,
+    reset: Tensor,
+    input_rows: Tensor,
+    input_qkv: Tensor,
+    gate_inputs: Tensor,
+    memory: Tensor,
+    parameters: Parameters,
+    *,
+    keep: bool,
+) -> tuple[Tensor, Tape]:
+    steps = len(input_rows)
+    batch, slots, width = memory.shape
+    tape = _new_tape(sizes, steps if keep else 1, input_qkv, memory, gate_inputs.shape[-1])
+    outputs = torch.empty(steps, batch, slots * width)
+    attended = torch.empty(batch, slots, width)
+    no_rows, no_qkv = (_array(memory.new_empty(batch, 0, size)) for size in (width, input_qkv.shape[-1]))
+    scale = kernels.np.float32(sizes.scale)
+    norms = [[_array(tensor) for tensor in block[2:]] for block in parameters.blocks]
+    saved = [BlockTape[Array](*(_array(tensor) for tensor in block)) for block in tape.blocks]
+    new_memories = _array(outputs).reshape(steps, batch, slots, width)
+    tanh_memories, tanh_attended, gates = _array(tape.tanh_memory), _array(tape.tanh_attended), _array(tape.gates)
+    inputs, inputs_qkv, inputs_gates = _array(input_rows), _array(input_qkv), _array(gate_inputs)
+    first, resets, before = _array(initial), _array(reset), _array(memory)
+    for t in range(steps):
+        k = t if keep else 0
+        kernels.begin_step(resets[t], first, before, saved[0].rows[k], tanh_memories[k])
+        for number, (block, own) in enumerate(zip(parameters.blocks, saved, strict=True)):
+            pre = product(tape.blocks[number].rows[k], block.qkv_weight, block.qkv_bias)
+            if keep:
+                tape.pre[number].append(pre)
+            layers = tape.blocks[number].layers
+            qkv_w, qkv_b, attention_w, attention_b, mlp_w, mlp_b = norms[number]
+            kernels.attention_forward(
+                _array(pre),
+                inputs_qkv[t] if number == 0 else no_qkv,
+                own.rows[k],
+                inputs[t] if number == 0 else no_rows,
+                scale,
+                qkv_w,
+                qkv_b,
+                attention_w,
+                attention_b,
+                sizes.key_size,
+                own.statistics[k],
+                own.probabilities[k],
+                own.attention_normal[k],
+                own.attention_inverse[k],
+                own.layers[0, k],
+            )
+            for index, (weight, bias) in enumerate(parameters.mlp[:-1]):
+                layers[index + 1, k].copy_(product(layers[index, k], weight, bias, relu=True))
+            added = product(layers[-1, k], *parameters.mlp[-1])
+            if number < sizes.num_blocks - 1:
+                result = saved[number + 1].rows[k]
+            else:
+                result = _array(attended) if sizes.gated else new_memories[t]
+            kernels.norm_forward(
+                own.layers[0, k], _array(added), mlp_w, mlp_b, own.mlp_normal[k], own.mlp_inverse[k], result
+            )
+        if parameters.gate is not None:
+            kernels.gate_forward(
+                _array(attended),
+                _array(product(tape.tanh_memory[k], *parameters.gate)),
+                inputs_gates[t],
+                saved[0].rows[k],
+                tanh_attended[k],
+                gates[k],
+                new_memories[t],
+            )
+        before = new_memories[t]
+    return outputs, tape
+
+
+def _backward(
+    sizes: Sizes,
+    reset: Tensor,
+    input_rows: Tensor,
+    input_qkv: Tensor,
+    parameters: Parameters,
+    tape: Tape,
+    d_outputs: Tensor,
+    d_last: Tensor,
+) -> list[Tensor | None]:
+    steps, batch, _, width = input_rows.shape
+    slots = d_last.shape[1]
+    gradients = Parameters.join([torch.zeros_like(tensor) for tensor in parameters.flat()], sizes)
+    norm_gradients = [[_array(tensor) for tensor in block[1:]] for block in gradients.blocks]
+    norms = [[_array(tensor) for tensor in block[2:]] for block in parameters.blocks]
+    saved = [BlockTape[Array](*(_array(tensor) for tensor in block)) for block in tape.blocks]
+    tanh_memories, tanh_attended, gates = _array(tape.tanh_memory), _array(tape.tanh_attended), _array(tape.gates)
+    # Gradients of a few steps, gathered until they are worth one product with the inputs of the weights.
+    gathered = min(steps, -(-ROWS_PER_WEIGHT_PRODUCT // (batch * slots)))
+    d_pre = [torch.empty(gathered, *tape.pre[number][0].shape) for number in range(sizes.num_blocks)]
+    d_layers = [torch.empty(sizes.mlp_layers, gathered, *block.layers.shape[2:]) for block in tape.blocks]
+    d_input_rows, d_input_qkv = torch.zeros_like(input_rows), torch.zeros_like(input_qkv)
+    d_gates = torch.empty_like(tape.gates)
+    nothing = _array(torch.empty(0, 0, 0))
+    no_qkv = _array(input_qkv.new_empty(batch, 0, input_qkv.shape[-1]))
+    d_attended = _array(torch.empty(batch, slots, width)) if sizes.gated else nothing
+    d_kept = kernels.np.empty_like(d_attended)
+    d_rows = [torch.empty_like(block.attention_normal[0]) for block in tape.blocks]
+    scale, resets = kernels.np.float32(sizes.scale), _array(reset)
+    inputs_qkv, d_inputs_qkv, d_all_gates = _array(input_qkv), _array(d_input_qkv), _array(d_gates)
+    d_memories = _array(d_outputs).reshape(steps, batch, slots, width)
+
+    def weight_gradients(start: int, stop: int) -> None:
+        """Add the gradients of all weights from the gathered rows, which are those of steps start to stop - 1."""
+        count = stop - start
+        for number, block in enumerate(tape.blocks):
+            gradients.blocks[number].qkv_weight.add_(weight_gradient(block.rows[start:stop], d_pre[number][:count]))
+            for index, (d_weight, d_bias) in enumerate(gradients.mlp):
+                d_layer = d_layers[number][index, :count]
+                d_weight.add_(weight_gradient(block.layers[index, start:stop], d_layer))
+                d_bias.add_(d_layer.flatten(0, -2).sum(0))
+
+    d_new = d_memories[-1] + _array(d_last)
+    stop = steps
+    for t in reversed(range(steps)):
+        if stop - t > gathered:
+            weight_gradients(t + 1, stop)
+            stop = t + 1
+        place = t - max(0, stop - gathered)
+        d_tanh = nothing
+        if parameters.gate is not None:
+            kernels.gate_backward(
+                d_new, saved[0].rows[t], tanh_attended[t], gates[t], d_attended, d_all_gates[t], d_kept
+            )
+            d_tanh = _array(product(d_gates[t], parameters.gate[0].T))
+            d_new = d_attended
+        for number in reversed(range(sizes.num_blocks)):
+            own, d_own, first = saved[number], d_rows[number], number == 0
+            d_qkv_b, d_norm_qkv_w, d_norm_qkv_b, d_attention_w, d_attention_b, d_mlp_w, d_mlp_b = norm_gradients[number]
+            qkv_w, qkv_b, attention_w, _, mlp_w, _ = norms[number]
+            d_added = d_layers[number][-1, place]
+            kernels.norm_backward(
+                d_new, own.mlp_normal[t], own.mlp_inverse[t], mlp_w, d_mlp_w, d_mlp_b, _array(d_added)
+            )
+            d_through = product(d_added, parameters.mlp[-1][0].T)
+            for index in reversed(range(sizes.mlp_layers - 1)):
+                d_layer = d_layers[number][index, place]
+                kernels.relu_backward(_array(d_through), own.layers[index + 1, t], _array(d_layer))
+                d_through = product(d_layer, parameters.mlp[index][0].T)
+            kernels.attention_backward(
+                _array(d_added),
+                _array(d_through),
+                _array(tape.pre[number][t]),
+                inputs_qkv[t] if first else no_qkv,
+                scale,
+                qkv_w,
+                qkv_b,
+                attention_w,
+                sizes.key_size,
+                own.statistics[t],
+                own.probabilities[t],
+                own.attention_normal[t],
+                own.attention_inverse[t],
+                d_norm_qkv_w,
+                d_norm_qkv_b,
+                d_attention_w,
+                d_attention_b,
+                d_qkv_b,
+                _array(d_own),
+                _array(d_pre[number][place]),
+                d_inputs_qkv[t] if first else no_qkv,
+            )
+            d_projected = product(d_pre[number][place], parameters.blocks[number].qkv_weight.T)
+            if not first:
+                d_projected[:, : d_own.shape[1]] += d_own
+                d_new = _array(d_projected)
+            elif d_own.shape[1] > slots:
+                d_input_rows[t] = d_own[:, slots:]
+        d_before = kernels.np.zeros_like(d_memories[0]) if t == 0 else d_memories[t - 1].copy()
+        kernels.end_step_backward(
+            resets[t], d_kept, _array(d_rows[0]), _array(d_projected), d_tanh, tanh_memories[t], d_before
+        )
+        d_new = d_before
+    weight_gradients(0, stop)
+    d_gate_inputs = d_gates.sum(2, keepdim=True) if sizes.gated else d_gates.new_zeros(steps, batch, 1, 0)
+    if gradients.gate is not None:
+        gradients.gate[0].add_(weight_gradient(tape.tanh_memory, d_gates))
+        gradients.gate[1].add_(d_gate_inputs.sum((0, 1, 2)))
+    return [d_input_rows, d_input_qkv, d_gate_inputs, torch.from_numpy(d_new), *gradients.flat()]
+
+
+def _array(tensor: Tensor) -> Array:
+    """The tensor's own memory, or a copy where it is not in order, as the kernels need it."""
+    return tensor.detach().contiguous().numpy()
