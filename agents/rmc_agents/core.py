@@ -88,7 +88,7 @@ class Core(nn.Module):
             ValueError: a shape or type does not fit; the message names the argument, what was given and what is needed.
         """
         self._check_inputs(inputs, reset)
-        check_state(state, self.initial_state(inputs.shape[1]))
+        check_state(state, self.initial_state(inputs.shape[1], device="meta"))
         return self.unroll(inputs, state, reset)
 
     def unroll(self, inputs: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:

@@ -31,10 +31,13 @@ def available(module: nn.Module, tensors: Iterable[Tensor]) -> bool:
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None:  # within torch.func.vmap, grad and the like
         return False
-    for child in module.modules():
+    modules, parameters = [module], list(tensors)
+    for child in modules:  # module.modules() and .parameters() take longer than a small step does
         if child._forward_hooks or child._forward_pre_hooks or child._backward_hooks or child._backward_pre_hooks:
             return False
+        modules += [grandchild for grandchild in child._modules.values() if grandchild is not None]
+        parameters += [parameter for parameter in child._parameters.values() if parameter is not None]
     return all(
         type(tensor) in _PLAIN and tensor.device.type == "cpu" and tensor.dtype == torch.float32
-        for tensor in (*tensors, *module.parameters())
+        for tensor in parameters
     )

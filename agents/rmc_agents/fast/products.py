@@ -69,7 +69,7 @@ class _Linear(torch.autograd.Function):
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``torch.nn.functional.linear`` with :func:`product` forward and backward; differentiable once."""
-    return _Linear.apply(x, weight, bias)
+    return _Linear.apply(x, weight, bias) if torch.is_grad_enabled() else product(x, weight, bias)
 
 
 def weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:
