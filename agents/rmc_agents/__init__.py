@@ -22,6 +22,7 @@ from rmc_agents.torso import (
     register_torso,
     torso_names,
 )
+from rmc_agents.trace import Trace, attention_maps
 from rmc_agents.tree import leaves, map_tree, select
 
 # A core or torso is registered by its file being here: every module is imported.
@@ -40,8 +41,10 @@ __all__ = [
     "RelationalMemory",
     "State",
     "Torso",
+    "Trace",
     "ValueHead",
     "ViewportTorso",
+    "attention_maps",
     "core_names",
     "entropy",
     "leaves",

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rmc_agents.trace import Trace
 from rmc_agents.tree import Tree, leaves, map_tree, select
 
 State = Any
@@ -90,6 +91,28 @@ class Core(nn.Module):
         self._check_inputs(inputs, reset)
         check_state(state, self.initial_state(inputs.shape[1], device="meta"))
         return self.unroll(inputs, state, reset)
+
+    @torch.no_grad()
+    def trace(self, inputs: Tensor, state: State, reset: Tensor) -> Trace:
+        """What :meth:`forward` does with the same arguments, recorded step by step, without gradients.
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
+        self._check_inputs(inputs, reset)
+        check_state(state, self.initial_state(inputs.shape[1], device="meta"))
+        initial_state = self.initial_state(inputs.shape[1])
+        outputs, before, after = [], [], []
+        for t in range(len(inputs)):
+            before.append(select(reset[t], initial_state, state))
+            output, state = self(inputs[t : t + 1], state, reset[t : t + 1])
+            outputs.append(output[0])
+            after.append(state)
+
+        def stack(*steps: Tensor) -> Tensor:
+            return torch.stack(steps)
+
+        return Trace(torch.stack(outputs), map_tree(stack, *before), map_tree(stack, *after))
 
     def unroll(self, inputs: Tensor, state: State, reset: Tensor) -> tuple[Tensor, State]:
         """The loop over time, of arguments already checked; a core that has a faster way overrides it."""

@@ -2,15 +2,20 @@
 
 Gates i, f, o and the candidate g come from the layer's input x and its last output h::
 
+    i, f, o, g = W x + U h + b
     c ← σ(f) ∘ c + σ(i) ∘ tanh(g)          h ← σ(o) ∘ tanh(c)
 
 The cell is written out instead of calling ``torch.nn.LSTM``, which cannot reset single items inside a sequence.
+
+The paper's baseline for programs (appendix A.2) is a deep LSTM in which every layer reads the core's input beside the
+layer below, and all layers' outputs together are the core's: ``skip_connections`` and ``concatenate_outputs``.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from rmc_agents.core import Core
 from rmc_agents.initialisers import initialise_
@@ -24,11 +29,13 @@ class LSTMCore(Core):
     """A stack of LSTM layers. The state is ``(h, c)``, each ``[B, num_layers, hidden_size]``; the output the top h.
 
     Args:
-        input_size: width of one input row.
+        input_size: I, width of one input row.
         hidden_size: width of every layer.
         num_layers: layers; each reads the one below.
         forget_bias: where the trained bias of the forget gates starts. A constant added to a trained bias that starts
             at zero would be the same function and take the same gradient steps.
+        skip_connections: every layer reads the core's input too: x = [input; h of the layer below].
+        concatenate_outputs: the output is h of all layers, the lowest first, ``[B, num_layers * hidden_size]``.
 
     Raises:
         ValueError: a size below 1.
@@ -37,18 +44,28 @@ class LSTMCore(Core):
     state_names = ("hidden state h", "cell state c")
 
     def __init__(
-        self, input_size: int, *, hidden_size: int = 256, num_layers: int = 1, forget_bias: float = 1.0
+        self,
+        input_size: int,
+        *,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        forget_bias: float = 1.0,
+        skip_connections: bool = False,
+        concatenate_outputs: bool = False,
     ) -> None:
         super().__init__()
         for name, size in {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}.items():
             if size < 1:
                 raise ValueError(f"{name}: {size} given, at least 1 needed")
         self.input_size = input_size
-        self.output_size = hidden_size
+        self.output_size = hidden_size * num_layers if concatenate_outputs else hidden_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
+        self.skip_connections = skip_connections
+        self.concatenate_outputs = concatenate_outputs
         # For each layer the four gates in the order input, forget, output, candidate.
-        widths = [input_size] + [hidden_size] * (num_layers - 1)
+        upper_width = input_size + hidden_size if skip_connections else hidden_size
+        widths = [input_size] + [upper_width] * (num_layers - 1)
         self.from_input = nn.ModuleList(nn.Linear(width, 4 * hidden_size) for width in widths)
         self.from_hidden = nn.ModuleList(nn.Linear(hidden_size, 4 * hidden_size, bias=False) for _ in widths)
         initialise_(self)
@@ -64,21 +81,34 @@ class LSTMCore(Core):
         device, dtype = self._place_and_type(device, dtype)
         return torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype)
 
-    def project(self, inputs: Tensor) -> Tensor:
-        """The input's part of the first layer's gates for all time steps, ``[T, B, 4 * hidden_size]``."""
-        return self.from_input[0](inputs)
+    def project(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """The input's part of the gates, bias included, of each layer that reads it: ``[T, B, 4 * hidden_size]``."""
+        readers = self.from_input if self.skip_connections else self.from_input[:1]
+        return tuple(F.linear(inputs, layer.weight[:, : self.input_size], layer.bias) for layer in readers)
 
-    def step(self, projected: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def step(self, projected: tuple[Tensor, ...], state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One time step through all layers."""
-        hidden_rows, cell_rows = [], []
-        below = projected
+        hidden_rows: list[Tensor] = []
+        cell_rows: list[Tensor] = []
         for layer, (hidden, cell) in enumerate(zip(state[0].unbind(1), state[1].unbind(1), strict=True)):
-            input_part = below if layer == 0 else self.from_input[layer](below)
-            activations = input_part + self.from_hidden[layer](hidden)  # [B, 4 * hidden_size]
-            gates, candidate = activations.split([3 * self.hidden_size, self.hidden_size], dim=-1)
-            input_gate, forget_gate, output_gate = torch.sigmoid(gates).chunk(3, dim=-1)
-            cell = forget_gate * cell + input_gate * torch.tanh(candidate)
-            below = output_gate * torch.tanh(cell)
-            hidden_rows.append(below)
+            if layer == 0:
+                input_part = projected[0]
+            elif self.skip_connections:
+                from_below = self.from_input[layer].weight[:, self.input_size :]
+                input_part = projected[layer] + F.linear(hidden_rows[-1], from_below)
+            else:
+                input_part = self.from_input[layer](hidden_rows[-1])
+            hidden, cell = lstm_cell(input_part + self.from_hidden[layer](hidden), cell)
+            hidden_rows.append(hidden)
             cell_rows.append(cell)
-        return below, (torch.stack(hidden_rows, dim=1), torch.stack(cell_rows, dim=1))
+        output = torch.cat(hidden_rows, dim=-1) if self.concatenate_outputs else hidden_rows[-1]
+        return output, (torch.stack(hidden_rows, dim=1), torch.stack(cell_rows, dim=1))
+
+
+def lstm_cell(activations: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The new h and c ``[..., C]``, from the gates before their sigmoid and the candidate ``[..., 4C]``: i, f, o, g."""
+    size = cell.shape[-1]
+    gates, candidate = activations.split([3 * size, size], dim=-1)
+    input_gate, forget_gate, output_gate = torch.sigmoid(gates).chunk(3, dim=-1)
+    cell = forget_gate * cell + input_gate * torch.tanh(candidate)
+    return output_gate * torch.tanh(cell), cell

@@ -22,6 +22,8 @@ there this module follows the authors' released implementation:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,6 +32,7 @@ from rmc_agents.core import Core
 from rmc_agents.fast import available
 from rmc_agents.initialisers import initialise_
 from rmc_agents.registry import register_core
+from rmc_agents.trace import Trace
 
 LAYER_NORM_EPSILON = 1e-5
 
@@ -171,6 +174,25 @@ class RelationalMemory(Core):
             return unroll(self, inputs, state, reset)
         return super().unroll(inputs, state, reset)
 
+    @torch.no_grad()
+    def trace(self, inputs: Tensor, state: Tensor, reset: Tensor) -> Trace:
+        """As :meth:`rmc_agents.core.Core.trace`, with attention weights and gates."""
+        trace = super().trace(inputs, state, reset)
+        projected = self.project(inputs)
+        # Every step again, from the memory it started from; only what forward does not return is taken.
+        attention, gates = [], []
+        for t, memory in enumerate(trace.memory_before):
+            rows, weights = torch.cat([memory, projected[0][t]], dim=1), []
+            for block in self.blocks:
+                assert isinstance(block, AttentionBlock)
+                weights.append(block.weights(rows, self.mem_slots))  # [B, H, N, N + n]
+                rows = block(rows, rows.shape[1], self.mlp)
+            attention.append(torch.stack(weights, dim=1))
+            if self.gate_style is not None:
+                gates.append(self.gates(projected[1][t], memory))
+        input_gate, forget_gate = (torch.stack(gate) for gate in zip(*gates, strict=True)) if gates else (None, None)
+        return replace(trace, attention=torch.stack(attention), input_gate=input_gate, forget_gate=forget_gate)
+
     def step(self, projected: tuple[Tensor, ...], memory: Tensor) -> tuple[Tensor, Tensor]:
         """One time step: M_{t-1} ``[B, N, F]`` to the output ``[B, N * F]`` and M_t."""
         attended = self.attend(projected[0], memory)  # M̃
@@ -228,11 +250,20 @@ class AttentionBlock(nn.Module):
         kept_rows = self.attention_norm(rows[:, :kept] + self.attention(rows, kept))  # A ← LN(A + attention(A))
         return self.mlp_norm(kept_rows + mlp(kept_rows))  # A ← LN(A + MLP(A))
 
-    def attention(self, rows: Tensor, kept: int) -> Tensor:
-        """What the first ``kept`` rows read from all R rows: multi-head dot-product attention (paper, eq. 2)."""
+    def heads(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Queries and keys ``[B, H, R, K]`` and values ``[B, H, R, V]`` of the rows ``[B, R, F]``."""
         qkv = self.qkv_norm(self.qkv(rows))  # over the whole row, before it is split
         heads = qkv.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, R, 2K + V]
-        queries, keys, values = heads.split(self.head_widths, dim=-1)
+        return heads.split(self.head_widths, dim=-1)
+
+    def weights(self, rows: Tensor, kept: int) -> Tensor:
+        """The attention weights with which the first ``kept`` rows read, ``[B, H, kept, R]``."""
+        queries, keys, _ = self.heads(rows)
+        return torch.softmax(self.scale * queries[:, :, :kept] @ keys.transpose(-1, -2), dim=-1)
+
+    def attention(self, rows: Tensor, kept: int) -> Tensor:
+        """What the first ``kept`` rows read from all R rows: multi-head dot-product attention (paper, eq. 2)."""
+        queries, keys, values = self.heads(rows)
         # softmax(scale * queries @ keys^T) @ values, [B, H, kept, V]. For matrices this small the fused form takes less
         # than half the time of the separate products, backward included.
         read = F.scaled_dot_product_attention(queries[:, :, :kept], keys, values, scale=self.scale)

@@ -11,6 +11,8 @@ from gymnasium.envs.registration import register
 __version__ = "0.1.0"
 
 ENVIRONMENTS = {
+    "rmc/BoxWorld-v0": "rmc_envs.boxworld:BoxWorld",
+    "rmc/BoxWorldViewport-v0": "rmc_envs.boxworld:BoxWorldViewport",
     "rmc/MiniPacman-v0": "rmc_envs.minipacman:MiniPacman",
     "rmc/MiniPacmanViewport-v0": "rmc_envs.minipacman:MiniPacmanViewport",
     "rmc/RepeatFirst-v0": "rmc_envs.repeat_first:RepeatFirst",
