@@ -9,6 +9,7 @@ are thin faces of a batch: of one game, or of many.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,6 +92,10 @@ class Game(ABC):
     def frame(self, state: np.ndarray, game: int) -> np.ndarray:
         """A picture for people of one game, uint8 [height, width, 3]."""
 
+    @abstractmethod
+    def text(self, state: np.ndarray, game: int) -> str:
+        """The same in plain characters, for a terminal."""
+
 
 class Batch:
     """``num_games`` games of one kind in play.
@@ -98,11 +103,14 @@ class Batch:
     Arguments:
         game: the kind of game.
         num_games: how many, at least 1.
+        num_threads: how many threads share a step. Each has its part of the games and they never meet, so the result is
+            the same for any number.
     """
 
-    def __init__(self, game: Game, num_games: int) -> None:
+    def __init__(self, game: Game, num_games: int, num_threads: int = 1) -> None:
         self.game = game
         self.num_games = num_games = check_count("num_envs", num_games)
+        self.num_threads = check_count("num_threads", num_threads)
         self.state = game.new_state(num_games)
         self._fields = self.state.dtype.names or ()
         space = game.observation_space
@@ -118,6 +126,11 @@ class Batch:
         """bool [B]: the game has been reset at least once, so it has a random stream."""
         self.all_started = False
         self._num_actions = int(game.action_space.n)
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: all but the threads, which start again when they are needed."""
+        return self.__dict__ | {"_pool": None}
 
     def reset(self, seeds: Sequence[int | None], mask: np.ndarray, entropy: Callable[[], int]) -> None:
         """Begin an episode in the games of ``mask`` (bool [B]).
@@ -138,11 +151,17 @@ class Batch:
                 seed = entropy()
             if seed is not None:
                 seed_stream(self.state["stream"][index], np.uint64(seed))
-        self.game.begin(self.state, mask)
         self.started |= mask
         self.all_started = bool(self.started.all())
+        self.begin(mask)
+
+    def begin(self, mask: np.ndarray) -> None:
+        """Begin an episode in the games of ``mask`` (bool [B]); their random streams go on."""
+        self.game.begin(self.state, mask)
         self.outputs.needs_reset[mask] = False
-        self.game.observe(self.state, self.outputs.observation)
+        observations = self.outputs.observation[mask]
+        self.game.observe(self.state[mask], observations)
+        self.outputs.observation[mask] = observations
 
     def step(self, actions: Any) -> Outputs:
         """Play one action of every game; the outputs returned are the batch's own buffers.
@@ -161,8 +180,24 @@ class Batch:
         wrong = _first_outside(buffer, self._num_actions)
         if wrong >= 0:
             raise ValueError(f"action must be in 0 .. {self._num_actions - 1}, got {actions[wrong]} for game {wrong}")
-        self.game.step(self.state, self.outputs)
+        if self.num_threads == 1:
+            self.game.step(self.state, self.outputs)
+        else:
+            self._step_in_threads()
         return self.outputs
+
+    def _step_in_threads(self) -> None:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="games")
+        bounds = np.linspace(0, self.num_games, min(self.num_threads, self.num_games) + 1).astype(int)
+        parts = [slice(first, last) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+        # Compiled kernels let go of Python's lock, so the threads run side by side.
+        work = [
+            self._pool.submit(self.game.step, self.state[part], Outputs(*(buffer[part] for buffer in self.outputs)))
+            for part in parts
+        ]
+        for part_of_it in work:
+            part_of_it.result()
 
     def step_one(self, action: int) -> Outputs:
         """``step`` for a batch of one game and a plain int."""

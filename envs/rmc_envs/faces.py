@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rmc_envs.batch import Batch, Game
+from rmc_envs.pixels import tile
 from rmc_envs.random_stream import LARGEST_SEED
 
 RENDER_FPS = 10
@@ -51,26 +52,32 @@ class _Face:
         if not self._batch.all_started:
             raise ResetNeeded("call reset() first")
 
-    def _frames(self) -> list[np.ndarray]:
-        """Every game's frame, or none, with a warning, without a render mode."""
+    def _frames(self) -> list[Any]:
+        """What render() shows of every game: a frame, a text in mode "ansi"; nothing, with a warning, without a mode."""
         self._require_start()
         if self.render_mode is None:
             gymnasium.logger.warn(
                 'render() was called without a render mode: make the environment with render_mode="rgb_array"'
             )
             return []
-        return [self._batch.game.frame(self._batch.state, index) for index in range(self._batch.num_games)]
+        batch = self._batch
+        draw = batch.game.text if self.render_mode == "ansi" else batch.game.frame
+        return [draw(batch.state, index) for index in range(batch.num_games)]
 
 
 class GameEnv(_Face, gymnasium.Env[np.ndarray, np.int64]):
     """One game.
 
     Arguments:
-        render_mode: ``"rgb_array"`` (needs neither display nor pygame), ``"human"`` (a pygame window) or None.
+        render_mode: ``"rgb_array"`` (needs neither display nor pygame), ``"ansi"`` (plain characters), ``"human"`` (a
+            pygame window) or None.
         **options: the game's own, see its class.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": RENDER_FPS}  # noqa: RUF012
+    metadata: dict[str, Any] = {  # noqa: RUF012
+        "render_modes": ["human", "rgb_array", "ansi"],
+        "render_fps": RENDER_FPS,
+    }
     game_class: ClassVar[type[Game]]
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
@@ -81,6 +88,10 @@ class GameEnv(_Face, gymnasium.Env[np.ndarray, np.int64]):
         self.action_space = self._batch.game.action_space
         self._everything = np.ones(1, np.bool_)
         self._window: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: all but the window; a copy opens its own."""
+        return self.__dict__ | {"_window": None}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -117,10 +128,10 @@ class GameEnv(_Face, gymnasium.Env[np.ndarray, np.int64]):
             {},
         )
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
-        """The frame, uint8 [height, width, 3], in mode ``"rgb_array"``; None in the others."""
+    def render(self) -> np.ndarray | str | None:  # type: ignore[override]
+        """The frame, uint8 [height, width, 3], in mode ``"rgb_array"``; a text in ``"ansi"``; None in the others."""
         frames = self._frames()
-        return frames[0] if self.render_mode == "rgb_array" else None
+        return frames[0] if self.render_mode in ("rgb_array", "ansi") else None
 
     def _show(self) -> None:
         """Bring the window of mode ``"human"`` up to date."""
@@ -140,31 +151,55 @@ class GameEnv(_Face, gymnasium.Env[np.ndarray, np.int64]):
 
 
 class GameVectorEnv(_Face, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """A batch of games, stepped by one call of compiled code, with Gymnasium's next-step autoreset.
+    """A batch of games, stepped by one call of compiled code.
 
-    The step that ends an episode returns its final observation as an ordinary row; the next step ignores that game's
-    action, pays 0 and returns the first observation of the next episode.
+    What happens to a game whose episode has ended, by ``autoreset_mode``:
+
+    - next step (default): the step that ends an episode returns its final observation as an ordinary row; the next step
+      ignores that game's action, pays 0 and returns the first observation of the next episode.
+    - same step: the step that ends an episode returns the first observation of the next one; the final observation is
+      in ``info["final_obs"]`` (an array of objects, None where no episode ended; ``info["_final_obs"]`` says where),
+      with ``info["final_info"]`` beside it.
+    - disabled: such games must be reset with ``reset(options={"reset_mask": …})`` before the next step.
 
     Arguments:
         num_envs: how many games.
-        render_mode: ``"rgb_array"`` or None.
+        render_mode: ``"rgb_array"``, ``"ansi"`` or None.
         copy: whether what ``reset`` and ``step`` return is the caller's own (default); otherwise they return the
             internal buffers, which the next call overwrites.
+        autoreset_mode: a ``gymnasium.vector.AutoresetMode`` or its value: "NextStep", "SameStep", "Disabled".
+        num_threads: threads that share each step, for thousands of games on many cores. The result is the same for any
+            number.
         **options: the game's own, see its class.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
-        "render_modes": ["rgb_array"],
+        "render_modes": ["rgb_array", "ansi"],
         "render_fps": RENDER_FPS,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
     game_class: ClassVar[type[Game]]
 
-    def __init__(self, *, num_envs: int = 1, render_mode: str | None = None, copy: bool = True, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        num_envs: int = 1,
+        render_mode: str | None = None,
+        copy: bool = True,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        num_threads: int = 1,
+        **options: Any,
+    ) -> None:
         _check_render_mode(render_mode, self.metadata)
         self.render_mode = render_mode
         self.copy = copy
-        self._batch = Batch(self.game_class(**options), num_envs)
+        try:
+            self.autoreset_mode = AutoresetMode(autoreset_mode)
+        except ValueError:
+            modes = ", ".join(mode.value for mode in AutoresetMode)
+            raise ValueError(f"autoreset_mode must be one of {modes}, got {autoreset_mode!r}") from None
+        self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
+        self._batch = Batch(self.game_class(**options), num_envs, num_threads)
         self.num_envs = num_envs
         self.single_observation_space = self._batch.game.observation_space
         self.single_action_space = self._batch.game.action_space
@@ -197,24 +232,50 @@ class GameVectorEnv(_Face, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Play one action of every game (integers [num_envs]).
 
         Raises:
-            ResetNeeded: before the first reset.
+            ResetNeeded: before the first reset, and, where autoreset is disabled, after the end of an episode.
             TypeError, ValueError: for what are no actions.
         """
         self._require_start()
-        outputs = self._batch.step(actions)
+        batch = self._batch
+        if self.autoreset_mode is AutoresetMode.DISABLED and batch.outputs.needs_reset.any():
+            ended = np.flatnonzero(batch.outputs.needs_reset)
+            raise ResetNeeded(
+                f"the episodes of games {', '.join(map(str, ended[:10]))}{' …' * (ended.size > 10)} have ended: call "
+                'reset(options={"reset_mask": terminated | truncated}) before the next step()'
+            )
+        outputs = batch.step(actions)
+        info: dict[str, Any] = {}
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and outputs.needs_reset.any():
+            ended = outputs.needs_reset.copy()
+            final = np.full(self.num_envs, None, dtype=object)
+            for index in np.flatnonzero(ended):
+                final[index] = outputs.observation[index].copy()
+            batch.begin(ended)
+            info = {"final_obs": final, "_final_obs": ended, "final_info": {}, "_final_info": ended.copy()}
         if self.copy:
             return (
                 outputs.observation.copy(),
                 outputs.reward.copy(),
                 outputs.terminated.copy(),
                 outputs.truncated.copy(),
-                {},
+                info,
             )
-        return outputs.observation, outputs.reward, outputs.terminated, outputs.truncated, {}
+        return outputs.observation, outputs.reward, outputs.terminated, outputs.truncated, info
 
-    def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
-        """A tuple of each game's frame, uint8 [height, width, 3]; None without a render mode."""
+    def render(self) -> tuple[Any, ...] | None:
+        """A tuple of each game's frame, uint8 [height, width, 3], or text in mode ``"ansi"``; None without a mode."""
         return tuple(self._frames()) or None
+
+    def render_tiled(self) -> np.ndarray | None:
+        """One picture of all games, uint8 [height, width, 3], in rows from the top left; None without a render mode.
+
+        The number of columns is the one that comes closest to a square picture.
+        """
+        self._require_start()
+        if self.render_mode == "ansi":
+            raise ValueError('render_tiled() makes a picture: render_mode must be "rgb_array", got "ansi"')
+        frames = self._frames()
+        return tile(frames) if frames else None
 
     def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
         remaining = dict(options or {})

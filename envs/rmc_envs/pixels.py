@@ -74,3 +74,49 @@ def blend(picture: np.ndarray, top: int, left: int, stamp: np.ndarray) -> None:
     under = picture[top : top + height, left : left + width]
     alpha = stamp[..., 3:]
     under[:] = np.rint(stamp[..., :3] * alpha + under * (1 - alpha)).astype(np.uint8)
+
+
+_GLYPHS = {
+    "0": "01110 10001 10011 10101 11001 10001 01110",
+    "1": "00100 01100 00100 00100 00100 00100 01110",
+    "2": "01110 10001 00001 00110 01000 10000 11111",
+    "3": "11111 00010 00100 00010 00001 10001 01110",
+    "4": "00010 00110 01010 10010 11111 00010 00010",
+    "5": "11111 10000 11110 00001 00001 10001 01110",
+    "6": "00110 01000 10000 11110 10001 10001 01110",
+    "7": "11111 00001 00010 00100 01000 01000 01000",
+    "8": "01110 10001 10001 01110 10001 10001 01110",
+    "9": "01110 10001 10001 01111 00001 00010 01100",
+    "-": "00000 00000 00000 11111 00000 00000 00000",
+    "+": "00000 00100 00100 11111 00100 00100 00000",
+    ".": "00000 00000 00000 00000 00000 01100 01100",
+}
+"""Digits and signs, 5 wide and 7 high, row by row."""
+
+
+def letters(number: str, scale: int, colour: Colour) -> np.ndarray:
+    """A number as a sprite, ``7 * scale`` high; digits, ``+``, ``-`` and ``.`` only."""
+    glyphs = [np.array([[int(bit) for bit in row] for row in _GLYPHS[sign].split()]) for sign in number]
+    cover = np.concatenate([np.pad(glyph, ((0, 0), (0, 1))) for glyph in glyphs], axis=1)[:, :-1]
+    alpha = np.kron(cover, np.ones((scale, scale), int)).astype(np.float32)
+    return np.concatenate(
+        [np.broadcast_to(np.asarray(colour, np.float32), (*alpha.shape, 3)), alpha[..., None]], axis=-1
+    )
+
+
+def tile(frames: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
+    """Pictures of one size, uint8 [height, width, 3] each, in rows: as many columns as make it closest to a square."""
+    height, width = frames[0].shape[:2]
+    count = len(frames)
+
+    def is_long(columns: int) -> float:
+        sides = -(-count // columns) * (height + gap), columns * (width + gap)
+        return max(sides) / min(sides)
+
+    columns = min(range(count, 0, -1), key=is_long)  # the wider of two that are equal
+    rows = -(-count // columns)
+    picture = canvas(rows * (height + gap) - gap, columns * (width + gap) - gap)
+    for number, frame in enumerate(frames):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        picture[top : top + height, left : left + width] = frame
+    return picture

@@ -136,6 +136,12 @@ class RepeatFirst(Game):
         pixels.fill(picture, 70, 0, 4, round(picture.shape[1] * elapsed), pixels.PALE)
         return picture
 
+    def text(self, state: np.ndarray, game: int) -> str:
+        """The symbols by their numbers, the shown one in brackets, and how far the episode is."""
+        shown, frame = int(state["shown"][game]), int(state["frame"][game])
+        row = " ".join(f"[{symbol}]" if symbol == shown else f" {symbol} " for symbol in range(self.num_symbols))
+        return f"{row}\ntarget {state['target'][game]}  step {frame} of {self.length}"
+
 
 class RepeatFirstEnv(GameEnv):
     """Show a symbol once, then ask for it again and again.
@@ -165,7 +171,7 @@ class RepeatFirstEnv(GameEnv):
     ## Arguments
     - ``num_symbols`` (4): how many symbols, 2 to 64.
     - ``length`` (8): steps of an episode.
-    - ``render_mode`` (None): ``"rgb_array"``, ``"human"`` or None.
+    - ``render_mode`` (None): ``"rgb_array"``, ``"ansi"``, ``"human"`` or None.
 
     ## Version History
     - v0: first version.

@@ -30,6 +30,8 @@ def test_golden_trajectories(fixed_actions: FixedActions) -> None:
                 digest.update(array.tobytes())
         hashes[env_id] = digest.hexdigest()[:16]
     assert hashes == {
+        "rmc/BoxWorld-v0": "8738086de5ab5fba",
+        "rmc/BoxWorldViewport-v0": "9bc3aee28ba54178",
         "rmc/MiniPacman-v0": "4cdc2b8d241a43d9",
         "rmc/MiniPacmanViewport-v0": "e657898fdad8db00",
         "rmc/RepeatFirst-v0": "75d585bf31f99697",

@@ -1,5 +1,7 @@
 """The scalar and the vector face of every game: equal to each other, strict with what they are given."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import rmc_envs
 from rmc_envs.minipacman import TASKS
@@ -16,6 +19,10 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *[("rmc/MiniPacman-v0", {"task": task, "max_steps": 300}) for task in TASKS],
     *[("rmc/MiniPacmanViewport-v0", {"task": task, "max_steps": 300}) for task in TASKS],
     ("rmc/MiniPacmanViewport-v0", {"task": "hunt", "time_limit": 80, "outside": "empty"}),
+    ("rmc/MiniPacman-v0", {"observation": "planes", "level": 5, "fast_pacman": True, "max_steps": 300}),
+    ("rmc/MiniPacmanViewport-v0", {"observation": "planes", "fast_pacman": True, "max_steps": 300}),
+    ("rmc/BoxWorld-v0", {}),
+    ("rmc/BoxWorldViewport-v0", {}),
     ("rmc/RepeatFirst-v0", {}),
     ("rmc/RepeatFirst-v0", {"num_symbols": 7, "length": 3}),
 ]
@@ -90,6 +97,122 @@ def test_autoreset_on_the_next_step(env_id: str, fixed_actions: FixedActions) ->
         np.testing.assert_array_equal(after["needs_reset"], ended)
         seen += ended.sum()
     assert seen > 0
+
+
+def gymnasiums_own(env_id: str, games: int, mode: AutoresetMode, **options: Any) -> Any:
+    """Gymnasium's vector environment of scalar games: what the native one must be like."""
+    return SyncVectorEnv([lambda: scalar(env_id, **options) for _ in range(games)], autoreset_mode=mode)
+
+
+@pytest.mark.parametrize(("env_id", "options"), VARIANTS)
+def test_autoreset_in_the_same_step(env_id: str, options: dict[str, Any], fixed_actions: FixedActions) -> None:
+    games = 4
+    own = vector(env_id, games, autoreset_mode="SameStep", **options)
+    other = gymnasiums_own(env_id, games, AutoresetMode.SAME_STEP, **options)
+    assert own.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
+    np.testing.assert_array_equal(own.reset(seed=7)[0], other.reset(seed=7)[0])
+    episodes = 0
+    for action in fixed_actions(1000, games, own.single_action_space.n):
+        (*rows, info), (*other_rows, other_info) = own.step(action), other.step(action)
+        for row, other_row in zip(rows, other_rows, strict=True):
+            np.testing.assert_array_equal(row, other_row)
+        assert info.keys() == other_info.keys()
+        if info:
+            np.testing.assert_array_equal(info["_final_obs"], other_info["_final_obs"])
+            np.testing.assert_array_equal(info["_final_info"], other_info["_final_info"])
+            assert info["final_info"] == other_info["final_info"]
+            for final, other_final in zip(info["final_obs"], other_info["final_obs"], strict=True):
+                np.testing.assert_array_equal(final, other_final)
+            episodes += info["_final_obs"].sum()
+    assert episodes >= games
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_final_observations_are_the_callers_own(env_id: str, fixed_actions: FixedActions) -> None:
+    envs = vector(env_id, 8, autoreset_mode=AutoresetMode.SAME_STEP, copy=False)
+    envs.reset(seed=0)
+    for action in fixed_actions(400, 8, envs.single_action_space.n):
+        observations, *_, info = envs.step(action)
+        if info:
+            game = int(np.flatnonzero(info["_final_obs"])[0])
+            assert not np.shares_memory(info["final_obs"][game], observations)
+            return
+    pytest.fail("no episode ended")
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_autoreset_disabled(env_id: str, fixed_actions: FixedActions) -> None:
+    games = 4
+    own = vector(env_id, games, autoreset_mode=AutoresetMode.DISABLED)
+    other = gymnasiums_own(env_id, games, AutoresetMode.DISABLED)
+    own.reset(seed=7)
+    other.reset(seed=7)
+    episodes = 0
+    for action in fixed_actions(1000, games, own.single_action_space.n):
+        (*rows, info), (*other_rows, _) = own.step(action), other.step(action)
+        assert info == {}
+        for row, other_row in zip(rows, other_rows, strict=True):
+            np.testing.assert_array_equal(row, other_row)
+        ended = rows[2] | rows[3]
+        if ended.any():
+            before = own.get_state()
+            with pytest.raises(ResetNeeded, match=rf"games {np.flatnonzero(ended)[0]}.*reset_mask"):
+                own.step(action)
+            assert all(np.array_equal(before[name], array) for name, array in own.get_state().items())
+            observations, _ = own.reset(options={"reset_mask": ended})
+            np.testing.assert_array_equal(observations, other.reset(options={"reset_mask": ended})[0])
+            episodes += ended.sum()
+    assert episodes >= games
+
+
+def test_unknown_autoreset_modes() -> None:
+    with pytest.raises(ValueError, match=r"autoreset_mode.*SameStep.*'sometimes'"):
+        vector("rmc/RepeatFirst-v0", 3, autoreset_mode="sometimes")
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("num_threads", [2, 3, 16])
+def test_threads_change_nothing(env_id: str, num_threads: int, fixed_actions: FixedActions) -> None:
+    games = 11
+    one, many = vector(env_id, games), vector(env_id, games, num_threads=num_threads)
+    actions = fixed_actions(300, games, one.single_action_space.n)
+    np.testing.assert_array_equal(one.reset(seed=3)[0], many.reset(seed=3)[0])
+    for action in actions:
+        for row, other in zip(one.step(action)[:4], many.step(action)[:4], strict=True):
+            np.testing.assert_array_equal(row, other)
+    with pytest.raises(ValueError, match="num_threads"):
+        vector(env_id, games, num_threads=0)
+
+
+def copies(env: Any) -> list[Any]:
+    return [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_copies_and_pickles_go_on_alike(env_id: str, fixed_actions: FixedActions, headless_window: None) -> None:
+    envs = vector(env_id, 3, num_threads=2)
+    env = gymnasium.make(env_id, render_mode="human")
+    env.unwrapped.metadata = env.unwrapped.metadata | {"render_fps": 1000}
+    actions = fixed_actions(200, 3, envs.single_action_space.n)
+    envs.reset(seed=5)
+    env.reset(seed=5)
+    envs.step(actions[0])
+    env.step(int(actions[0, 0]))
+    twins, scalar_twins = copies(envs), copies(env)
+    ended = False
+    for action in actions[1:]:
+        rows = envs.step(action)[:4]
+        for twin in twins:
+            for row, other in zip(rows, twin.step(action)[:4], strict=True):
+                np.testing.assert_array_equal(row, other)
+        row = env.reset()[:1] if ended else env.step(int(action[0]))[:4]
+        for twin in scalar_twins:
+            twin_row = twin.reset()[:1] if ended else twin.step(int(action[0]))[:4]
+            for one, other in zip(row, twin_row, strict=True):
+                np.testing.assert_array_equal(one, other)
+        ended = not ended and bool(row[2] or row[3])
+    for each in (env, *scalar_twins):
+        each.close()
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -314,8 +437,8 @@ def test_wrong_number_of_games(num_envs: Any) -> None:
 
 def test_unknown_render_modes() -> None:
     environment = type(scalar("rmc/RepeatFirst-v0"))
-    with pytest.raises(ValueError, match=r"render_mode.*rgb_array.*'ansi'"):
-        environment(render_mode="ansi")
+    with pytest.raises(ValueError, match=r"render_mode.*rgb_array.*'html'"):
+        environment(render_mode="html")
     with pytest.raises(ValueError, match="render_mode"):
         vector("rmc/RepeatFirst-v0", 3, render_mode="human")
 
@@ -337,6 +460,35 @@ def test_vector_render_is_every_games_frame(env_id: str) -> None:
         np.testing.assert_array_equal(frame, env.render())
 
 
+@pytest.mark.parametrize("env_id", IDS)
+def test_text_tells_what_changes(env_id: str) -> None:
+    env = scalar(env_id, render_mode="ansi")
+    env.reset(seed=0)
+    first = env.render()
+    assert isinstance(first, str)
+    assert len(first.splitlines()) >= 2
+    env.step(0)
+    assert env.render() != first
+    envs = vector(env_id, 2, render_mode="ansi")
+    envs.reset(seed=0)
+    assert envs.render()[0] == first
+    with pytest.raises(ValueError, match="rgb_array"):
+        envs.render_tiled()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_tiled_picture_holds_every_frame(env_id: str) -> None:
+    envs = vector(env_id, 5, render_mode="rgb_array")
+    envs.reset(seed=0)
+    picture = envs.render_tiled()
+    frames = envs.render()
+    height, width = frames[0].shape[:2]
+    columns = (picture.shape[1] + 4) // (width + 4)
+    for number, frame in enumerate(frames):
+        top, left = number // columns * (height + 4), number % columns * (width + 4)
+        np.testing.assert_array_equal(picture[top : top + height, left : left + width], frame)
+
+
 def test_render_without_a_mode_warns() -> None:
     env = scalar("rmc/RepeatFirst-v0")
     env.reset(seed=0)
@@ -346,6 +498,8 @@ def test_render_without_a_mode_warns() -> None:
     envs.reset(seed=0)
     with pytest.warns(UserWarning, match="render_mode"):
         assert envs.render() is None
+    with pytest.warns(UserWarning, match="render_mode"):
+        assert envs.render_tiled() is None
 
 
 @pytest.mark.parametrize("env_id", IDS)

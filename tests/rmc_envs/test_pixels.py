@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from rmc_envs import pixels
 
@@ -41,3 +42,19 @@ def test_blend_mixes_by_alpha() -> None:
     pixels.blend(picture, 1, 1, stamp)
     assert picture[1, 1].tolist() == [150, 50, 100]
     assert (np.delete(picture.reshape(-1, 3), 5, axis=0) == 100).all()
+
+
+def test_letters_are_as_wide_as_their_signs() -> None:
+    sprite = pixels.letters("-1.5", 2, pixels.PALE)
+    assert sprite.shape == (14, (4 * 6 - 1) * 2, 4)
+    one, eight = (pixels.letters(sign, 1, pixels.PALE)[..., 3] for sign in "18")
+    assert 0 < one.sum() < eight.sum()
+    assert len({pixels.letters(str(digit), 1, pixels.PALE).tobytes() for digit in range(10)}) == 10
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (4, 2, 2), (5, 3, 2), (16, 4, 4)])
+def test_tiles_lie_close_to_a_square(count: int, columns: int, rows: int) -> None:
+    frames = [np.full((10, 10, 3), number, np.uint8) for number in range(count)]
+    picture = pixels.tile(frames, gap=2)
+    assert picture.shape == (rows * 12 - 2, columns * 12 - 2, 3)
+    assert (picture[-10:, (count - 1) % columns * 12][:, 0] == count - 1).all()

@@ -50,7 +50,7 @@ def frame(state: np.ndarray, game: int) -> np.ndarray:
     for ghost in range(int(record["num_ghosts"])):
         _lay(picture, record["ghosts"][ghost], _ghost(int(record["ghost_headings"][ghost]), _mood(power)))
     _lay(picture, record["pacman"], _pacman(int(record["pacman_heading"])))
-    _draw_strip(picture, power, int(record["level"]))
+    _draw_strip(picture, power, int(record["level"]), float(record["score"]))
     return picture
 
 
@@ -85,12 +85,61 @@ def _lay(picture: np.ndarray, cell: int, stamp: np.ndarray) -> None:
     pixels.blend(picture, top, left, stamp)
 
 
-def _draw_strip(picture: np.ndarray, power: int, level: int) -> None:
-    """Power as a bar on the left, the level as a row of marks on the right."""
+def text(state: np.ndarray, game: int) -> str:
+    """One game in characters: ``#`` wall, ``.`` food, ``o`` pill, ``G`` ghost (``g`` if it flees), pacman's mouth."""
+    return "\n".join(["".join(line) for line in _letters(state, game)] + [_status(state, game)])
+
+
+def viewport_text(state: np.ndarray, game: int) -> str:
+    """``text`` with a frame drawn about the agent's 5x5 window, which may reach beyond the maze."""
+    letters = np.full((ROWS + 4, COLUMNS + 4), " ")
+    letters[2:-2, 2:-2] = _letters(state, game)
+    row, column = int(CELL_ROW[state["pacman"][game]]) + 2, int(CELL_COLUMN[state["pacman"][game]]) + 2
+    reach = VIEW // 2
+    lines = []
+    for number, letters_row in enumerate(letters):
+        line = "".join(letters_row)
+        inside = abs(number - row) <= reach
+        left, right = line[: column - reach], line[column + reach + 1 :]
+        lines.append(
+            f"{left}{'[' if inside else ' '}{line[len(left) : len(line) - len(right)]}{']' if inside else ' '}{right}"
+        )
+    return "\n".join([line.rstrip() for line in lines] + [_status(state, game)])
+
+
+def _letters(state: np.ndarray, game: int) -> np.ndarray:
+    """A character a cell, [15, 19]."""
+    record = state[game]
+    letters = np.array([[letter if letter == "#" else " " for letter in line] for line in PICTURE])
+
+    def put(cells: np.ndarray, letter: str) -> None:
+        letters[CELL_ROW[cells], CELL_COLUMN[cells]] = letter
+
+    put(OPEN_CELLS[record["ground"][OPEN_CELLS] == FOOD], ".")
+    put(record["pills"][record["pills"] != GONE], "o")
+    put(record["ghosts"][: record["num_ghosts"]], "g" if record["power"] > 0 else "G")
+    put(record["pacman"], "<v>^"[int(record["pacman_heading"])])  # the mouth opens ahead
+    return letters
+
+
+def _status(state: np.ndarray, game: int) -> str:
+    record = state[game]
+    return f"level {record['level']}  power {record['power']}  score {_number(record['score'])}  step {record['frame']}"
+
+
+def _number(score: float) -> str:
+    return f"{score:.0f}" if abs(score - round(score)) < 1e-6 else f"{score:.1f}"
+
+
+def _draw_strip(picture: np.ndarray, power: int, level: int, score: float) -> None:
+    """Power as a bar on the left, the score in the middle, the level as a row of marks on the right."""
     top = ROWS * CELL + 8
+    digits = pixels.letters(_number(score), 2, pixels.PALE)
+    left = (WIDTH - digits.shape[1]) // 2
+    pixels.blend(picture, ROWS * CELL + (STRIP - digits.shape[0]) // 2, left, digits)
     pixels.fill(picture, top, MARGIN, 8, POWER_STEPS * 8, pixels.DULL)
     pixels.fill(picture, top, MARGIN, 8, power * 8, pixels.CYAN)
-    for mark in range(min(level, 20)):
+    for mark in range(min(level, 12)):
         pixels.fill(picture, top, WIDTH - MARGIN - 8 - 12 * mark, 8, 8, pixels.YELLOW)
 
 

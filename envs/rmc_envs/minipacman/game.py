@@ -11,24 +11,40 @@ from rmc_envs.minipacman import drawing, kernels
 from rmc_envs.minipacman.maze import COLUMNS, FOOD, FULL_GROUND, OPEN_CELLS, OUTSIDE, ROWS, WALL
 from rmc_envs.minipacman.tasks import TASKS
 
+OBSERVATION_CHANNELS = {"rgb": 3, "planes": len(kernels.PLANES)}
 OUTSIDE_COLOURS = {"wall": WALL, "empty": kernels.EMPTY}
 
 
 class MiniPacman(Game):
     """Mini Pacman seen whole; the options are those of ``MiniPacmanEnv``."""
 
-    view_shape = (ROWS, COLUMNS, 3)
+    view_shape = (ROWS, COLUMNS)
     colours = kernels.GROUND_COLOURS
     action_names = ("stay", "right", "up", "left", "down")
 
-    def __init__(self, *, task: str = "regular", max_steps: int = 3000, time_limit: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        task: str = "regular",
+        max_steps: int = 3000,
+        time_limit: int | None = None,
+        level: int = 1,
+        fast_pacman: bool = False,
+        observation: str = "rgb",
+    ) -> None:
         if task not in TASKS:
             raise ValueError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
-        self.task = TASKS[task]
+        if not isinstance(fast_pacman, bool | np.bool_):
+            raise TypeError(f"fast_pacman must be True or False, got {fast_pacman!r}")
+        if observation not in OBSERVATION_CHANNELS:
+            raise ValueError(f"observation must be one of {', '.join(OBSERVATION_CHANNELS)}, got {observation!r}")
+        self.task = TASKS[task]._replace(
+            first_level=check_count("level", level, most=kernels.LARGEST_LEVEL), fast_pacman=bool(fast_pacman)
+        )
         if time_limit is not None:
             self.task = self.task._replace(time_limit=check_count("time_limit", time_limit))
         self.max_steps = check_count("max_steps", max_steps)
-        self.observation_space = spaces.Box(0, 255, self.view_shape, np.uint8)
+        self.observation_space = spaces.Box(0, 255, (*self.view_shape, OBSERVATION_CHANNELS[observation]), np.uint8)
         self.action_space = spaces.Discrete(kernels.NUM_ACTIONS)
 
     def new_state(self, num_games: int) -> np.ndarray:
@@ -37,7 +53,7 @@ class MiniPacman(Game):
 
     def begin(self, state: np.ndarray, mask: np.ndarray) -> None:
         """Start an episode where ``mask`` is set."""
-        kernels.begin(state, mask)
+        kernels.begin(state, self.task, mask)
 
     def step(self, state: np.ndarray, outputs: Outputs) -> None:
         """Play one step of every game."""
@@ -64,6 +80,7 @@ class MiniPacman(Game):
             "level": (state["level"] >= 1).all(),
             "timer": (state["timer"] >= 0).all(),
             "frame": (state["frame"] >= 0).all(),
+            "score": np.isfinite(state["score"]).all(),
         }
         return [name for name, holds in possible.items() if not holds]
 
@@ -71,11 +88,15 @@ class MiniPacman(Game):
         """The maze, uint8 [384, 480, 3]."""
         return drawing.frame(state, game)
 
+    def text(self, state: np.ndarray, game: int) -> str:
+        """The maze in characters."""
+        return drawing.text(state, game)
+
 
 class MiniPacmanViewport(MiniPacman):
     """Mini Pacman seen through a 5x5 window; the options are those of ``MiniPacmanViewportEnv``."""
 
-    view_shape = (kernels.VIEW, kernels.VIEW, 3)
+    view_shape = (kernels.VIEW, kernels.VIEW)
 
     def __init__(self, *, outside: str = "wall", **options: Any) -> None:
         super().__init__(**options)
@@ -87,6 +108,10 @@ class MiniPacmanViewport(MiniPacman):
     def frame(self, state: np.ndarray, game: int) -> np.ndarray:
         """The maze with the viewport outlined and the rest dimmed, uint8 [384, 480, 3]."""
         return drawing.viewport_frame(state, game)
+
+    def text(self, state: np.ndarray, game: int) -> str:
+        """The maze in characters, the viewport within corners."""
+        return drawing.viewport_text(state, game)
 
 
 class MiniPacmanEnv(GameEnv):
@@ -109,6 +134,8 @@ class MiniPacmanEnv(GameEnv):
     ## Observation Space
     ``Box(0, 255, (15, 19, 3), uint8)``: an RGB picture, one pixel a cell. The first that applies: pacman (0, 255, 0),
     ghost (255, 255 * power / 20, 0), pill (0, 255, 255), food (0, 0, 255), wall (255, 255, 255), empty (0, 0, 0).
+    With ``observation="planes"`` ``Box(0, 255, (15, 19, 6), uint8)``: walls, food, pacman, ghosts that hunt
+    (255 * (1 - power / 20)), ghosts that flee (255 * power / 20), pills; nothing hides anything.
 
     ## Rewards
     | task | each step | food | pill | ghost eaten | killed | level cleared when |
@@ -120,7 +147,7 @@ class MiniPacmanEnv(GameEnv):
     | rush | 0 | -0.1 | 10 | 0 | 0 | both pills are eaten |
 
     ## Starting State
-    Level 1: pacman and the two pills on random open cells, one ghost on a random open cell not close to pacman.
+    Level ``level``: pacman and the two pills on random open cells, the ghosts on random open cells not close to pacman.
 
     ## Episode End
     The episode terminates when a ghost without fear meets pacman, and is truncated after ``max_steps`` steps.
@@ -130,7 +157,12 @@ class MiniPacmanEnv(GameEnv):
     - ``max_steps`` (3000): steps after which the episode is truncated.
     - ``time_limit`` (None): steps of one level after which the next begins. None takes the task's own: 128 for avoid,
       none for the others. Some descriptions of hunt and ambush have 80.
-    - ``render_mode`` (None): "rgb_array", "human" or None.
+    - ``level`` (1): the level an episode begins with, 1 to 1000.
+    - ``fast_pacman`` (False): the paper has pacman move faster with power, its code has the ghosts move slower. If True
+      pacman also makes two moves a step while it has power, the second only if there is a way. It eats on both cells,
+      and meets ghosts where it stops.
+    - ``observation`` ("rgb"): "rgb" or "planes".
+    - ``render_mode`` (None): "rgb_array", "ansi", "human" or None.
 
     ## Version History
     - v0: first version. A level holds at most 128 ghosts, the number of level 255.
@@ -156,8 +188,8 @@ class MiniPacmanViewportEnv(GameEnv):
     ``Discrete(5)``: 0 stay, 1 right, 2 up, 3 left, 4 down. Moving into a wall is staying.
 
     ## Observation Space
-    ``Box(0, 255, (5, 5, 3), uint8)``: the part of ``MiniPacmanEnv``'s picture with pacman at its centre. Where the
-    window reaches one ring beyond the maze it shows what ``outside`` says.
+    ``Box(0, 255, (5, 5, 3), uint8)``: the part of ``MiniPacmanEnv``'s picture with pacman at its centre, ``(5, 5, 6)`` with
+    ``observation="planes"``. Where the window reaches one ring beyond the maze it shows what ``outside`` says.
 
     ## Rewards
     Those of ``MiniPacmanEnv``, by task.
@@ -170,7 +202,8 @@ class MiniPacmanViewportEnv(GameEnv):
 
     ## Arguments
     - ``outside`` ("wall"): the colour of the ring beyond the maze, "wall" (white) or "empty" (black).
-    - ``task``, ``max_steps``, ``time_limit``, ``render_mode``: as in ``MiniPacmanEnv``.
+    - ``task``, ``max_steps``, ``time_limit``, ``level``, ``fast_pacman``, ``observation``, ``render_mode``: as in
+      ``MiniPacmanEnv``.
 
     ## Version History
     - v0: first version.

@@ -2,8 +2,7 @@
 
 ``STATE`` is the record of one game; the functions work on one record, ``begin``, ``draw`` and ``step`` on an array of
 them. ``step`` plays one action of every game and draws what it shows; the scalar and the vector environment both call
-it. The rules are those of the PillEater code
-(Racanière; the implementation behind Weber et al. 2017). Where that code leaves a heading undefined at a level's start,
+it. The rules are those of the PillEater code (Racanière; the implementation behind Weber et al. 2017). Where that code leaves a heading undefined at a level's start,
 a ghost here heads for a random exit of its cell, and where a level ends by its timer the new level is shown.
 """
 
@@ -38,6 +37,8 @@ POWER_STEPS = 20
 """Power after a pill; it falls by one at the start of each later step."""
 MAX_GHOSTS = 128
 """Ghosts a level can hold: the rules' number up to level 256, far beyond what 3000 steps can reach; then no more."""
+LARGEST_LEVEL = 1000
+"""An episode may begin with this level; what it reaches from there stays far within an int32."""
 WHIM = 0.05
 """How often a hunting ghost takes a random turn at a junction."""
 CLEARANCE = 5
@@ -52,6 +53,8 @@ PACMAN_COLOUR = (0, 255, 0)
 PILL_COLOUR = (0, 255, 255)
 GROUND_COLOURS = np.array([[0, 0, 0], [0, 0, 255], [255, 255, 255], [255, 255, 255]], np.uint8)
 """RGB of empty, food, wall and outside; the last row matters to the viewport only and is an option there."""
+PLANES = ("walls", "food", "pacman", "hunting ghosts", "frightened ghosts", "pills")
+"""The channels of the observation by planes."""
 GHOST_GREEN = np.rint(255 * np.arange(POWER_STEPS + 1) / POWER_STEPS).astype(np.uint8)
 """A ghost is (1, power/20, 0): red while it hunts, yellow right after a pill, fading back."""
 
@@ -71,6 +74,7 @@ STATE = np.dtype(
         ("level", np.int32),  # counted from 1
         ("timer", np.int32),  # steps of this level
         ("frame", np.int32),  # steps of this episode
+        ("score", np.float64),  # return of this episode
     ],
     align=True,
 )
@@ -135,10 +139,11 @@ def start_level(game: Record, level: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def start_episode(game: Record) -> None:
-    """Begin an episode at level 1; the game's random stream goes on."""
+def start_episode(game: Record, task: Task) -> None:
+    """Begin an episode at the task's first level; the game's random stream goes on."""
     game.frame = 0
-    start_level(game, 1)
+    game.score = 0.0
+    start_level(game, task.first_level)
 
 
 @njit(cache=True, nogil=True)
@@ -210,6 +215,16 @@ def _move_pacman(game: Record, task: Task, action: int) -> float:
 
 
 @njit(cache=True, nogil=True)
+def _move_pacman_twice(game: Record, task: Task, action: int) -> float:
+    """``_move_pacman``, and once more in the same direction if there is a way and the level goes on."""
+    level, cell = game.level, game.pacman
+    reward = _move_pacman(game, task, action)
+    if game.level == level and game.pacman != cell and FULL_GROUND[game.pacman + DIRECTION_STEP[action - 1]] != WALL:
+        reward += _move_pacman(game, task, action)
+    return reward
+
+
+@njit(cache=True, nogil=True)
 def _move_ghosts(game: Record, task: Task) -> tuple[float, bool]:
     """Let every ghost in turn meet pacman and move; return the reward and whether pacman died.
 
@@ -255,11 +270,16 @@ def play(game: Record, task: Task, max_steps: int, action: int) -> tuple[float, 
     game.timer += 1
     if game.power > 0:
         game.power -= 1
-    reward = task.step + _move_pacman(game, task, action)
+    if task.fast_pacman and game.power > 0:
+        reward = task.step + _move_pacman_twice(game, task, action)
+    else:
+        reward = task.step + _move_pacman(game, task, action)
     ghosts_reward, dead = _move_ghosts(game, task)
+    reward += ghosts_reward
+    game.score += reward
     if not dead and task.time_limit != NO_TIME_LIMIT and game.timer >= task.time_limit:
         start_level(game, game.level + 1)
-    return reward + ghosts_reward, dead, not dead and game.frame >= max_steps
+    return reward, dead, not dead and game.frame >= max_steps
 
 
 @njit(cache=True, nogil=True)
@@ -298,22 +318,55 @@ def draw_game(game: Record, colours: np.ndarray, top: int, left: int, picture: n
 
 
 @njit(cache=True, nogil=True)
-def observe(game: Record, colours: np.ndarray, picture: np.ndarray) -> None:
-    """Fill ``picture [h, w, 3]`` with the whole maze or, if it has not its size, with the window around pacman."""
-    if picture.shape[0] == ROWS and picture.shape[1] == COLUMNS:
-        draw_game(game, colours, 0, 0, picture)
-    else:
-        top = CELL_ROW[game.pacman] - VIEW // 2
-        left = CELL_COLUMN[game.pacman] - VIEW // 2
-        draw_game(game, colours, top, left, picture)
+def draw_planes(game: Record, colours: np.ndarray, top: int, left: int, planes: np.ndarray) -> None:
+    """As ``draw_game``, but each kind of thing in a plane of its own (``PLANES``): ``planes [h, w, 6]``, 0 or 255.
+
+    Nothing hides anything. How much power is left divides a ghost between the fourth plane and the fifth.
+    """
+    height, width = planes.shape[0], planes.shape[1]
+    planes[:] = 0
+    for row in range(height):
+        first = (top + row + 1) * STRIDE + left + 1
+        for column in range(width):
+            ground = game.ground[first + column]
+            if ground == FOOD:
+                planes[row, column, 1] = 255
+            elif ground != EMPTY:
+                planes[row, column, 0] = colours[ground, 0]  # wall, or a ring outside that looks like it
+    planes[CELL_ROW[game.pacman] - top, CELL_COLUMN[game.pacman] - left, 2] = 255
+    for ghost in range(game.num_ghosts):
+        cell = game.ghosts[ghost]
+        row, column = CELL_ROW[cell] - top, CELL_COLUMN[cell] - left
+        if 0 <= row < height and 0 <= column < width:
+            planes[row, column, 3] = 255 - GHOST_GREEN[game.power]
+            planes[row, column, 4] = GHOST_GREEN[game.power]
+    for pill in range(NUM_PILLS):
+        cell = game.pills[pill]
+        if cell != GONE:
+            row, column = CELL_ROW[cell] - top, CELL_COLUMN[cell] - left
+            if 0 <= row < height and 0 <= column < width:
+                planes[row, column, 5] = 255
 
 
 @njit(cache=True, nogil=True)
-def begin(state: np.ndarray, mask: np.ndarray) -> None:
+def observe(game: Record, colours: np.ndarray, picture: np.ndarray) -> None:
+    """Fill ``picture [h, w, 3 or 6]`` with the whole maze or, if it has not its size, the window around pacman."""
+    top = left = 0
+    if picture.shape[0] != ROWS or picture.shape[1] != COLUMNS:
+        top = CELL_ROW[game.pacman] - VIEW // 2
+        left = CELL_COLUMN[game.pacman] - VIEW // 2
+    if picture.shape[2] == 3:
+        draw_game(game, colours, top, left, picture)
+    else:
+        draw_planes(game, colours, top, left, picture)
+
+
+@njit(cache=True, nogil=True)
+def begin(state: np.ndarray, task: Task, mask: np.ndarray) -> None:
     """Start an episode in every game where ``mask`` (bool [B]) is set."""
     for index in range(mask.size):
         if mask[index]:
-            start_episode(state[index])
+            start_episode(state[index], task)
 
 
 @njit(cache=True, nogil=True)
@@ -328,7 +381,7 @@ def step(state: np.ndarray, task: Task, max_steps: int, colours: np.ndarray, out
     """Play ``outputs.action`` in every game, or start the next episode where the last one ended, and draw it."""
     for index in range(state.size):
         if outputs.needs_reset[index]:
-            start_episode(state[index])
+            start_episode(state[index], task)
             settle(outputs, index, 0.0, False, False)
         else:
             reward, terminated, truncated = play(state[index], task, max_steps, outputs.action[index])

@@ -23,6 +23,9 @@ class Task(NamedTuple):
     cleared_by_ghosts: bool
     time_limit: int
     """steps of one level after which the next begins; ``NO_TIME_LIMIT`` for none"""
+    first_level: int = 1
+    fast_pacman: bool = False
+    """whether pacman makes two moves a step while it has power"""
 
 
 TASKS: dict[str, Task] = {

@@ -45,6 +45,10 @@ def test_viewport_is_the_crop_of_the_full_picture(
         ({"max_steps": 0}, ValueError, r"max_steps must be in 1 \.\. \d+, got 0"),
         ({"max_steps": 1.5}, TypeError, "max_steps must be an integer, got 1.5"),
         ({"time_limit": 0}, ValueError, r"time_limit must be in 1 \.\. \d+, got 0"),
+        ({"level": 0}, ValueError, r"level must be in 1 \.\. 1000, got 0"),
+        ({"level": "2"}, TypeError, "level must be an integer, got '2'"),
+        ({"fast_pacman": 1}, TypeError, "fast_pacman must be True or False, got 1"),
+        ({"observation": "ascii"}, ValueError, "observation must be one of rgb, planes, got 'ascii'"),
         ({"outside": "sea"}, ValueError, "outside must be one of wall, empty, got 'sea'"),
     ],
 )
@@ -77,9 +81,10 @@ def test_the_full_view_has_no_outside() -> None:
         ("level", 0),
         ("timer", -1),
         ("frame", -1),
+        ("score", np.nan),
     ],
 )
-def test_states_no_game_can_have_are_refused(field: str, value: int) -> None:
+def test_states_no_game_can_have_are_refused(field: str, value: float) -> None:
     envs = vector(VIEWPORT, 2)
     envs.reset(seed=0)
     state = envs.get_state()
@@ -94,3 +99,55 @@ def test_unused_ghost_places_may_hold_anything() -> None:
     state = envs.get_state()
     state["ghosts"][:, 5:] = 9999
     envs.set_state(state)
+
+
+@pytest.mark.parametrize("env_id", [FULL, VIEWPORT])
+def test_planes_tell_what_the_picture_shows(env_id: str, fixed_actions: Callable[[int, int, int], np.ndarray]) -> None:
+    """The picture follows from the planes by its order of priority; where nothing is hidden both say the same."""
+    games = 8
+    colour, layered = vector(env_id, games, level=5), vector(env_id, games, level=5, observation="planes")
+    pictures, planes = colour.reset(seed=6)[0], layered.reset(seed=6)[0]
+    assert layered.single_observation_space.shape == (*pictures.shape[1:3], 6)
+    frightened = 0
+    for action in fixed_actions(500, games, 5):
+        walls, food, pacman, hunting, fleeing, pills = np.moveaxis(planes, -1, 0)
+        drawn = np.zeros_like(pictures)
+        drawn[walls > 0] = 255
+        drawn[food > 0] = (0, 0, 255)
+        drawn[pills > 0] = (0, 255, 255)
+        ghosts = (hunting > 0) | (fleeing > 0)
+        drawn[ghosts] = np.stack([hunting + fleeing, fleeing, np.zeros_like(fleeing)], axis=-1)[ghosts]
+        drawn[pacman > 0] = (0, 255, 0)
+        np.testing.assert_array_equal(pictures, drawn)
+        frightened += (fleeing > 0).sum()
+        pictures, planes = colour.step(action)[0], layered.step(action)[0]
+    assert frightened > 0
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 8])
+def test_an_episode_begins_with_the_level_asked_for(level: int) -> None:
+    envs = vector(FULL, 4, level=level)
+    envs.reset(seed=0)
+    state = envs.get_state()
+    assert (state["level"] == level).all()
+    assert (state["num_ghosts"] == 1 + (level - 1) // 2).all()
+
+
+def test_text_shows_the_maze_and_the_window() -> None:
+    env: Any = gymnasium.make(FULL, render_mode="ansi").unwrapped
+    env.reset(seed=0)
+    state = env.get_state()
+    state["pacman"][:] = cell_at(3, 3)
+    state["pacman_heading"][:] = 2
+    state["ghosts"][:, 0] = cell_at(3, 5)
+    state["pills"][:] = cell_at(3, 7)
+    env.set_state(state)
+    lines = env.render().splitlines()
+    assert lines[0] == "#" * 19
+    assert lines[3] == "#..>.G.o..........#"
+    assert lines[15] == "level 1  power 0  score 0  step 0"
+    view: Any = gymnasium.make(VIEWPORT, render_mode="ansi").unwrapped
+    view.reset(seed=0)
+    view.set_state(state | {"power": np.array([3], state["power"].dtype)})
+    inside = [line[line.index("[") + 1 : line.index("]")] for line in view.render().splitlines() if "[" in line]
+    assert inside == ["...#.", ".#.#.", "..>.g", ".#.#.", ".#..."]
