@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium
@@ -13,11 +14,19 @@ from torch import nn
 
 import rmc_envs
 
-STEPS, GAMES, DISCOUNT = 16, 64, 0.97
+STEPS, GAMES, DISCOUNT = 32, 64, 0.97
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
-def test_a_loop_written_out_learns(mode: str) -> None:
+def test_a_loop_written_out_learns(mode: str, one_thread: None) -> None:
     """A policy gradient without memory learns to eat in Mini Pacman: well above what random play earns a step."""
     torch.manual_seed(0)
     envs = RecordEpisodeStatistics(
