@@ -89,7 +89,7 @@ class Core(nn.Module):
             ValueError: a shape or type does not fit; the message names the argument, what was given and what is needed.
         """
         self._check_inputs(inputs, reset)
-        check_state(state, self.initial_state(inputs.shape[1], device="meta"))
+        check_state(state, self.initial_state(1), inputs.shape[1])
         return self.unroll(inputs, state, reset)
 
     @torch.no_grad()
@@ -100,7 +100,7 @@ class Core(nn.Module):
             ValueError: as :meth:`forward`.
         """
         self._check_inputs(inputs, reset)
-        check_state(state, self.initial_state(inputs.shape[1], device="meta"))
+        check_state(state, self.initial_state(1), inputs.shape[1])
         initial_state = self.initial_state(inputs.shape[1])
         outputs, before, after = [], [], []
         for t in range(len(inputs)):
@@ -139,22 +139,34 @@ class Core(nn.Module):
         given = list(inputs.shape)
         if inputs.dim() != self.input_rank or 0 in given or given[-1] != self.input_size:
             raise ValueError(f"inputs: shape {given} given, {axes} with I = {self.input_size} and T, B >= 1 needed")
+        parameter = next(self.parameters(), None)
+        if parameter is not None:
+            _check_place("inputs", inputs, parameter)
         if reset.dtype != torch.bool or list(reset.shape) != given[:2]:
             raise ValueError(
                 f"reset: {reset.dtype} {list(reset.shape)} given, torch.bool [T, B] = {given[:2]} as in inputs needed"
             )
+        if reset.device != inputs.device:
+            raise ValueError(f"reset: on {reset.device} given, on {inputs.device} as inputs needed")
 
 
-def check_state(state: State, like: State) -> None:
-    """Raise ``ValueError`` unless ``state`` has the structure and the shapes of ``like``."""
+def check_state(state: State, like: State, batch_size: int) -> None:
+    """Raise ``ValueError`` unless ``state`` has the structure of ``like``, and its shapes but for the batch's size."""
     try:
         aligned = map_tree(lambda _, leaf: leaf, like, state)  # a dict's entries in the order of like's
     except ValueError as error:
         raise ValueError(f"state: {error}; the structure of initial_state() needed") from None
     given, needed = leaves(aligned), leaves(like)
     for index, (leaf, model) in enumerate(zip(given, needed, strict=True)):
-        if not isinstance(leaf, Tensor) or leaf.shape != model.shape:
-            shape = list(leaf.shape) if isinstance(leaf, Tensor) else type(leaf).__name__
-            raise ValueError(
-                f"state: leaf {index} of {len(needed)}: {shape} given, a tensor of shape {list(model.shape)} needed"
-            )
+        shape = [batch_size, *model.shape[1:]]
+        if not isinstance(leaf, Tensor) or list(leaf.shape) != shape:
+            found = list(leaf.shape) if isinstance(leaf, Tensor) else type(leaf).__name__
+            raise ValueError(f"state: leaf {index} of {len(needed)}: {found} given, a tensor of shape {shape} needed")
+        _check_place(f"state: leaf {index} of {len(needed)}", leaf, model)
+
+
+def _check_place(name: str, given: Tensor, like: Tensor) -> None:
+    """Raise ``ValueError`` unless ``given`` is of the type and on the device of ``like``; autocast sees to types."""
+    types_fit = given.dtype == like.dtype or torch.is_autocast_enabled(like.device.type)
+    if not types_fit or given.device != like.device:
+        raise ValueError(f"{name}: {given.dtype} on {given.device} given, {like.dtype} on {like.device} needed")

@@ -164,7 +164,8 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
     e = linear(rows, core.input_projection.weight, core.input_projection.bias)  # [T, B, n, F]
     e_qkv = linear(e, parameters.blocks[0].qkv_weight, parameters.blocks[0].qkv_bias)  # [T, B, n, C]
     if sizes.gated:
-        gate_inputs = core.gate_input(e.mean(dim=-2, keepdim=True)) + core.gate_bias  # [T, B, 1, 2G]
+        whole = e if e.shape[2] == 1 else e.mean(dim=2, keepdim=True)
+        gate_inputs = core.gate_input(whole) + core.gate_bias  # [T, B, 1, 2G]
     else:
         gate_inputs = e.new_empty(*e.shape[:2], 1, 0)
     initial = core.initial_state(1)[0]

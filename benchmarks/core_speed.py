@@ -1,0 +1,203 @@
+"""How fast the Relational Memory Core is: the reference, the fast path, and LSTMs of equal size beside them.
+
+    python -m benchmarks.core_speed [--seconds 1] [--threads 1] [--device cpu] [--batch 32 128] [--steps 40]
+
+For each size (4 slots of 128 and of 256) and batch: microseconds per item and step, forward and backward of an unroll
+of T steps, and acting (T = 1, without gradients) for batches from 32 to 4096. The reference is
+``RelationalMemory(fast=False)``; beside it ``torch.nn.LSTM`` with as many parameters, and with as many multiplications.
+Every figure is the best of rounds taken in turns, so that a busy machine slows all alike. The machine's own speed at
+matrix products stands beside them, and peak memory with T = 40, B = 256 (each in a process of its own). The last
+line is one JSON object; ratios are the reference's time over the fast path's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rmc_agents import RelationalMemory
+from rmc_rl.building import prepare_process
+
+ROUNDS = 5
+SIZES = {"4x128": 128, "4x256": 256}
+INPUT_SIZE = 256
+ACTING_BATCHES = (32, 256, 4096)
+MEMORY_STEPS, MEMORY_BATCH = 40, 256
+
+
+def make(width: int, device: str, **options: Any) -> RelationalMemory:
+    """4 slots of 4 heads, one gate per slot."""
+    torch.manual_seed(0)
+    core = RelationalMemory(INPUT_SIZE, mem_slots=4, head_size=width // 4, num_heads=4, gate_style="memory", **options)
+    return core.to(device)
+
+
+def multiplications(core: RelationalMemory) -> int:
+    """Of one item and step: the weights times the rows that each is applied to, and attention itself."""
+    slots, width = core.mem_slots, core.mem_size
+    qkv = core.num_heads * (2 * core.key_size + core.head_size)
+    block = (slots + 1) * width * qkv + 2 * slots * (slots + 1) * width + 2 * slots * width * width
+    gates = (slots + 1) * width * 2
+    return INPUT_SIZE * width + core.num_blocks * block + gates
+
+
+def lstm_width(parameters: int | None, work: int | None) -> int:
+    """The hidden size of an LSTM with so many parameters, or so many multiplications a step."""
+    wanted = parameters if parameters is not None else work
+    assert wanted is not None
+    biases = 8 if parameters is not None else 0
+    # 4 h (I + h) + biases h = wanted
+    b = 4 * INPUT_SIZE + biases
+    return round((-b + math.sqrt(b * b + 16 * wanted)) / 8)
+
+
+def best_times(
+    works: dict[str, Callable[[], Any]], seconds: float, synchronise: Callable[[], None]
+) -> dict[str, float]:
+    """Seconds a call of each, the best of rounds taken in turns."""
+    best = dict.fromkeys(works, math.inf)
+    for work in works.values():
+        work()
+        work()
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            end = time.perf_counter() + seconds / ROUNDS
+            while time.perf_counter() < end:
+                synchronise()
+                start = time.perf_counter()
+                work()
+                synchronise()
+                best[name] = min(best[name], time.perf_counter() - start)
+    return best
+
+
+def training(module: nn.Module, *arguments: Tensor) -> Callable[[], None]:
+    """Forward and backward."""
+    inputs = arguments[0].requires_grad_()
+
+    def work() -> None:
+        inputs.grad = None
+        module.zero_grad()
+        output = module(*arguments)[0]
+        output.backward(torch.ones_like(output))
+
+    return work
+
+
+def acting(module: nn.Module, *arguments: Tensor) -> Callable[[], None]:
+    """Forward without gradients."""
+
+    def work() -> None:
+        with torch.inference_mode():
+            module(*arguments)
+
+    return work
+
+
+def product_speed(width: int, rows: int, device: str, synchronise: Callable[[], None], seconds: float) -> float:
+    """GFLOP/s of the reference's largest product, by PyTorch's own linear."""
+    x, weight = torch.randn(rows, width, device=device), torch.randn(3 * width, width, device=device)
+    time_of = best_times({"product": lambda: nn.functional.linear(x, weight)}, seconds, synchronise)
+    return 2 * rows * width * 3 * width / time_of["product"] / 1e9
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """All figures of one run."""
+    device = options.device
+    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
+    results: dict[str, Any] = {}
+    for size, width in SIZES.items():
+        reference, fast = make(width, device, fast=False), make(width, device)
+        parameters = sum(parameter.numel() for parameter in reference.parameters())
+        lstms = {
+            "lstm_of_equal_parameters": nn.LSTM(INPUT_SIZE, lstm_width(parameters, None)).to(device),
+            "lstm_of_equal_work": nn.LSTM(INPUT_SIZE, lstm_width(None, multiplications(reference))).to(device),
+        }
+        results[size] = {"parameters": parameters, "multiplications": multiplications(reference)}
+        for batch in options.batch:
+            inputs = torch.randn(options.steps, batch, INPUT_SIZE, device=device)
+            reset = torch.rand(options.steps, batch, device=device) < 0.01
+            state = reference.initial_state(batch)
+            works = {"reference": training(reference, inputs.clone(), state, reset)}
+            works["fast"] = training(fast, inputs.clone(), state, reset)
+            works |= {name: training(lstm, inputs.clone()) for name, lstm in lstms.items()}
+            times = best_times(works, options.seconds, synchronise)
+            entry = {name: round(1e6 * t / (options.steps * batch), 3) for name, t in times.items()}
+            entry["ratio"] = round(times["reference"] / times["fast"], 2)
+            entry["product_gflops"] = round(product_speed(width, 4 * batch, device, synchronise, options.seconds / 4))
+            results[size][f"training_batch_{batch}_microseconds"] = entry
+            print(size, "training, batch", batch, entry, flush=True)
+        for batch in options.acting_batch:
+            inputs = torch.randn(1, batch, INPUT_SIZE, device=device)
+            reset = torch.zeros(1, batch, dtype=torch.bool, device=device)
+            state = reference.initial_state(batch)
+            works = {
+                "reference": acting(reference, inputs, state, reset),
+                "fast": acting(fast, inputs, state, reset),
+                **{name: acting(lstm, inputs) for name, lstm in lstms.items()},
+            }
+            times = best_times(works, options.seconds / 2, synchronise)
+            entry = {name: round(1e6 * t / batch, 3) for name, t in times.items()}
+            entry["ratio"] = round(times["reference"] / times["fast"], 2)
+            results[size][f"acting_batch_{batch}_microseconds"] = entry
+            print(size, "acting, batch", batch, entry, flush=True)
+    return results
+
+
+def memory_megabytes(kind: str) -> float:
+    """Peak memory that one forward and backward of ``kind`` adds to a process, at 4 x 256, T = 40, B = 256."""
+    code = f"from benchmarks.core_speed import print_peak; print_peak({kind!r})"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def print_peak(kind: str) -> None:
+    """Print the peak that ``memory_megabytes`` asks a fresh process for."""
+    prepare_process(1)
+    core = make(256, "cpu", fast=kind == "fast")
+    tiny = torch.randn(2, 1, INPUT_SIZE)
+    core(tiny, core.initial_state(1), torch.zeros(2, 1, dtype=torch.bool))[0].sum().backward()
+    inputs = torch.randn(MEMORY_STEPS, MEMORY_BATCH, INPUT_SIZE, requires_grad=True)
+    reset = torch.zeros(MEMORY_STEPS, MEMORY_BATCH, dtype=torch.bool)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = _status_kilobytes("VmRSS")
+    core(inputs, core.initial_state(MEMORY_BATCH), reset)[0].sum().backward()
+    print((_status_kilobytes("VmHWM") - before) / 1024)
+
+
+def _status_kilobytes(name: str) -> int:
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
+    return int(line.split()[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--steps", type=int, default=40, help="T")
+    parser.add_argument("--batch", type=int, nargs="+", default=[32, 128], help="batches of training")
+    parser.add_argument("--acting-batch", type=int, nargs="+", default=list(ACTING_BATCHES))
+    options = parser.parse_args()
+    prepare_process(options.threads)
+    result: dict[str, Any] = {"device": options.device, "threads": options.threads, "steps": options.steps}
+    result |= measure(options)
+    if options.device == "cpu" and sys.platform == "linux":
+        result["peak_megabytes"] = {kind: round(memory_megabytes(kind)) for kind in ("reference", "fast")}
+        print("peak memory, 4x256, T = 40, B = 256, in MB:", result["peak_megabytes"], flush=True)
+    result["torch"] = torch.__version__
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
