@@ -114,7 +114,7 @@ def _run(
             say=display.say,
         )
         stack.callback(engine.close)
-        if notes:
+        if notes and not stop.is_set():
             folder.write_config(config)  # a resumed run's, once it is known to work
         result = _Loop(config, folder, engine, progress, display, writers).run(stop)
     display.say(_farewell(result))  # below the live table

@@ -10,27 +10,41 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 
 from rmc_envs.repeat_first import memoryless_return
-from rmc_rl.checkpoint import checkpoints, load_checkpoint
+from rmc_rl.checkpoint import STATE, checkpoints, load_checkpoint
+from tests.leftovers import Watch, nothing_is_left
 
 pytestmark = [pytest.mark.slow]
 ENGINES = ["inline", pytest.param("ray", marks=pytest.mark.ray)]
 TOO_LONG = 900  # seconds after which a run is taken to hang
-ENVIRONMENT = {**os.environ, "WANDB_MODE": "disabled"}
+# It says and saves something every second, and never ends by itself.
+ENDLESS = ["env=repeat-first", "total_steps=1000000000", "log.every_steps=5000", "checkpoint.every_seconds=1"]
+
+
+@pytest.fixture(autouse=True)
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with nothing_is_left() as watch:
+        yield watch
+
+
+def finished(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=TOO_LONG)
 
 
 def python(folder: Path, *words: str) -> str:
-    command = [sys.executable, "-m", *words]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=TOO_LONG
-    )
+    done = finished(folder, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -38,6 +52,62 @@ def python(folder: Path, *words: str) -> str:
 def only_run(folder: Path) -> Path:
     (run,) = (folder / "runs").iterdir()
     return run
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (only_run(folder) / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Training:
+    """A run in progress, and what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self.process, self.folder = process, folder
+        self.said = ""
+
+    def goes_on_until(self, happened: Callable[[], Any]) -> None:
+        """Read on, line by line, until something has happened."""
+        assert self.process.stdout is not None
+        while not happened():
+            line = self.process.stdout.readline()
+            assert line, f"the run ended:\n{self.said}"
+            self.said += line
+
+    def steps_saved(self) -> int:
+        """Those of the last checkpoint; 0 where there is none."""
+        saved = sorted(self.folder.glob("runs/*/checkpoints/step-*"))
+        return int(saved[-1].name.removeprefix("step-")) if saved else 0
+
+    def send(self, number: signal.Signals) -> None:
+        """As a terminal does with Ctrl-C: to every process of the group."""
+        os.killpg(self.process.pid, number)
+
+    def ends_within(self, seconds: float) -> int:
+        """The exit code; all that was said is known then."""
+        assert self.process.stdout is not None
+        late = Timer(seconds, self.process.kill)
+        late.start()
+        self.said += self.process.stdout.read()
+        code = self.process.wait()
+        late.cancel()
+        return code
+
+
+@contextmanager
+def training(folder: Path, *words: str) -> Iterator[Training]:
+    """Started as a terminal does, in a process group of its own; killed where it hangs or the test fails."""
+    command = [sys.executable, "-m", "rmc_rl.train", *words]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        hung = Timer(TOO_LONG, process.kill)
+        hung.start()
+        try:
+            yield Training(process, folder)
+        finally:
+            hung.cancel()
+            process.kill()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -67,11 +137,10 @@ def test_minipacman_trains_resumes_and_is_evaluated(tmp_path: Path, engine: str)
         assert np.isfinite(second["learner"]["agent"][name]).all()
         assert not np.array_equal(weights, second["learner"]["agent"][name]), f"{name} did not change"
 
-    with (run / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    steps = [int(row["steps"]) for row in rows]
+    table = rows(tmp_path)
+    steps = [int(row["steps"]) for row in table]
     assert steps == sorted(set(steps))
-    for row in rows:
+    for row in table:
         assert all(math.isfinite(float(row[name])) for name in ("loss", "policy_loss", "value_loss", "entropy"))
         assert 0 < float(row["entropy"]) <= math.log(5) + 1e-6
 
@@ -84,61 +153,90 @@ def test_minipacman_trains_resumes_and_is_evaluated(tmp_path: Path, engine: str)
 
 
 @pytest.mark.ray
-def test_a_killed_learner_costs_what_is_said_and_no_more(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "rmc_rl.train", "total_steps=150000", "log.every_steps=2000"]
-    with subprocess.Popen(
-        [*command, "checkpoint.every_seconds=3"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
-    ) as process:
-        assert process.stdout is not None
-        watch = Timer(TOO_LONG, process.kill)
-        watch.start()
-        said = ""
-        killed = False
-        for line in process.stdout:
-            said += line
-            if not killed and list(tmp_path.glob("runs/*/checkpoints/step-*")):
-                family = psutil.Process(process.pid).children(recursive=True)
-                (victim,) = [child for child in family if child.name().startswith("ray::Learner")]
-                victim.kill()
-                killed = True
-        watch.cancel()
-    assert process.returncode == 0, said
-    assert killed
-    assert "the learner died and goes on from the checkpoint after" in said
-    assert "finished" in said
-    with (only_run(tmp_path) / "metrics.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    steps = [int(row["steps"]) for row in rows]
+def test_a_full_disk_a_killed_actor_and_a_killed_learner_cost_what_is_said_and_no_more(
+    tmp_path: Path, watch: Watch
+) -> None:
+    with training(tmp_path, *ENDLESS) as run:
+        run.goes_on_until(run.steps_saved)
+
+        # A limit on the size of files stands for the full disk: both are refused by the operating system.
+        driver = psutil.Process(run.process.pid)
+        unlimited = driver.rlimit(psutil.RLIMIT_FSIZE)
+        size = (checkpoints(only_run(tmp_path) / "checkpoints")[0] / STATE).stat().st_size
+        driver.rlimit(psutil.RLIMIT_FSIZE, (size // 2, unlimited[1]))
+        run.goes_on_until(lambda: "no checkpoint was written" in run.said)
+        saved, attempts_end = run.steps_saved(), time.monotonic() + 3
+        run.goes_on_until(lambda: time.monotonic() > attempts_end)
+        assert run.steps_saved() == saved
+        load_checkpoint(checkpoints(only_run(tmp_path) / "checkpoints")[-1])
+        driver.rlimit(psutil.RLIMIT_FSIZE, unlimited)
+        run.goes_on_until(lambda: run.steps_saved() > saved)
+        assert run.said.count("no checkpoint was written") == 1
+
+        watch.process("ray::ActorProc").kill()
+        run.goes_on_until(lambda: "actor 0 died and was replaced\n" in run.said)
+        saved = run.steps_saved()
+        run.goes_on_until(lambda: run.steps_saved() > saved)
+
+        watch.process("ray::Learner").kill()
+        run.goes_on_until(lambda: "the learner died and goes on from the checkpoint after" in run.said)
+        saved = run.steps_saved()
+        run.goes_on_until(lambda: run.steps_saved() > saved)
+        run.send(signal.SIGTERM)
+        assert run.ends_within(60) == 0
+    table = rows(tmp_path)
+    steps = [int(row["steps"]) for row in table]
     assert steps == sorted(set(steps)), "lines of lost updates are trimmed"
-    assert steps[-1] >= 150000
-    assert rows[-1]["restarts"] == "1"
+    assert steps[-1] > saved
+    assert table[-1]["restarts"] == "2"
 
 
 @pytest.mark.ray
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_whole_group_saves_and_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
-    """A terminal sends Ctrl-C to every process of the job, Ray's included."""
-    command = [sys.executable, "-m", "rmc_rl.train", "total_steps=100000000", "log.every_steps=2000"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
-    ) as process:
-        assert process.stdout is not None
-        watch = Timer(TOO_LONG, process.kill)
-        watch.start()
-        for line in process.stdout:
-            if "steps/s" in line:
-                break
-        family = [process.pid] + [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
-        os.killpg(process.pid, number)
-        rest = process.stdout.read()
-        process.wait(timeout=60)
-        watch.cancel()
-    assert process.returncode == 0
-    assert "go on with: " in rest
-    assert "-m rmc_rl.train resume=" in rest
+    with training(tmp_path, *ENDLESS, "checkpoint.every_seconds=1000") as run:
+        run.goes_on_until(lambda: "steps/s" in run.said)
+        run.send(number)
+        assert run.ends_within(60) == 0
+    assert "go on with: " in run.said
+    assert "-m rmc_rl.train resume=" in run.said
     state, info = load_checkpoint(checkpoints(only_run(tmp_path) / "checkpoints")[-1])
     assert info["steps"] == int(state["learner"]["steps"]) > 0
-    deadline = time.monotonic() + 10
-    while any(psutil.pid_exists(pid) for pid in family) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert [pid for pid in family if psutil.pid_exists(pid)] == []
+
+
+@pytest.mark.ray
+def test_a_second_ctrl_c_does_not_wait_for_a_learner_that_hangs(tmp_path: Path, watch: Watch) -> None:
+    with training(tmp_path, *ENDLESS) as run:
+        run.goes_on_until(run.steps_saved)
+        watch.process("ray::Learner").suspend()
+        saved = run.steps_saved()
+        run.send(signal.SIGINT)
+        time.sleep(2)
+        assert run.process.poll() is None, "one Ctrl-C waits for the update under way"
+        run.send(signal.SIGINT)
+        assert run.ends_within(30) == 130
+    assert run.said.endswith("error: interrupted\n")
+    newest = checkpoints(only_run(tmp_path) / "checkpoints")[-1]
+    assert load_checkpoint(newest)[1]["steps"] >= saved > 0
+
+
+@pytest.mark.ray
+def test_a_second_run_in_the_same_folder_and_an_altered_checkpoint_are_refused(tmp_path: Path) -> None:
+    with training(tmp_path, *ENDLESS) as run:
+        run.goes_on_until(run.steps_saved)
+        second = finished(tmp_path, "rmc_rl.train", "resume=latest")
+        assert second.returncode == 1
+        assert (
+            second.stderr
+            == f"error: the run folder {only_run(tmp_path).relative_to(tmp_path)} is in use by another process\n"
+        )
+        saved = run.steps_saved()
+        run.goes_on_until(lambda: run.steps_saved() > saved)
+        run.send(signal.SIGINT)
+        assert run.ends_within(60) == 0
+    newest = checkpoints(only_run(tmp_path) / "checkpoints")[-1]
+    whole = (newest / STATE).read_bytes()
+    (newest / STATE).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    resumed = finished(tmp_path, "rmc_rl.train", "resume=latest")
+    assert resumed.returncode == 1
+    assert f"{newest.name}/{STATE} was truncated or altered: its checksum does not match: remove" in resumed.stderr

@@ -133,7 +133,10 @@ class RayEngine:
             self._actors = {number: self._start_actor(number) for number in range(num_actors)}
             self._weights = self._learner.weights.remote()
             with _as_raised_in_the_process():
-                ray.get(self._weights)  # a learner that cannot start says so here
+                while not should_stop():
+                    if ray.wait([self._weights], timeout=POLL_SECONDS)[0]:
+                        ray.get(self._weights)  # a learner that cannot start says so here
+                        break
         except BaseException:
             self.close()
             raise
@@ -253,7 +256,8 @@ class RayEngine:
             try:
                 ray.shutdown()
             finally:
-                # Under load some outlive Ray's patience, or were never known to a start that was interrupted.
+                # Under load some outlive Ray's patience, and Ray does not know those of a start that was interrupted.
+                processes += _processes_of_ray(self._temporary)
                 for process in processes:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
@@ -262,12 +266,12 @@ class RayEngine:
 
 
 def _processes_of_ray(temporary: str) -> list[psutil.Process]:
-    """Ray's daemons, whose command lines name its temporary folder, and all they started."""
+    """Those whose command line names Ray's temporary folder, and all they started."""
     found = []
-    for child in psutil.Process().children():
+    for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if any(temporary in word for word in child.cmdline()):
-                found += [child, *child.children(recursive=True)]
+            if any(temporary in word for word in process.cmdline()):
+                found += [process, *process.children(recursive=True)]
     return found
 
 

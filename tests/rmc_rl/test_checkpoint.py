@@ -30,6 +30,7 @@ from rmc_rl.checkpoint import (
     unflatten,
 )
 from rmc_rl.errors import UserError
+from tests.leftovers import nothing_is_left
 
 TREE: dict[str, Any] = {
     "learner": {
@@ -517,7 +518,8 @@ def test_a_process_killed_while_it_saves_leaves_whole_checkpoints(tmp_path: Path
         "    prune(Path(sys.argv[1]), 2, None)\n"
         "    print(steps, flush=True)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE) as saver:
+    command = [sys.executable, "-c", script, tmp_path]
+    with nothing_is_left(), subprocess.Popen(command, stdout=subprocess.PIPE) as saver:
         assert saver.stdout is not None
         for _ in range(5):
             saver.stdout.readline()

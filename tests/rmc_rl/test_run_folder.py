@@ -20,6 +20,7 @@ from rmc_rl.checkpoint import checkpoint_name, save_checkpoint
 from rmc_rl.config import Config, make_config, read_config
 from rmc_rl.errors import UserError
 from rmc_rl.run_folder import RunFolder, create_run_folder, find_run, versions
+from tests.leftovers import nothing_is_left
 
 
 @pytest.fixture
@@ -145,9 +146,11 @@ def test_a_link_in_a_strangers_folder_is_not_written_through(config: Config, tmp
 def _holder(path: Path) -> Iterator[subprocess.Popen[str]]:
     script = "import sys; from pathlib import Path; from rmc_rl.run_folder import RunFolder\n"
     script += "folder = RunFolder(Path(sys.argv[1])); print('locked', flush=True); sys.stdin.read()\n"
-    with subprocess.Popen(
-        [sys.executable, "-c", script, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-c", script, path]
+    with (
+        nothing_is_left(),
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process,
+    ):
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
         try:

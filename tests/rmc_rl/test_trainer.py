@@ -5,16 +5,19 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rmc_rl.checkpoint import flatten, latest_checkpoint, load_checkpoint, save_checkpoint
+from rmc_rl.engines import Engine, make_engine
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.impala.learner import Learner
 from rmc_rl.metrics import TIMING
 from rmc_rl.run_folder import RunFolder
 from rmc_rl.trainer import TrainingResult, train
+from tests.leftovers import nothing_is_left
 
 SMALL = [
     *("engine=inline", "engine.learner_threads=1", "env=repeat-first", "core.head_size=4", "actor.num_envs=8"),
@@ -106,6 +109,23 @@ def test_resume_says_what_changed_and_keeps_the_rest(tmp_path: Path, capsys: pyt
     assert "total_steps: 2500" in stored
 
 
+def test_a_resume_that_is_stopped_while_it_starts_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(tmp_path)
+    stored = (first.run / "config.yaml").read_text()
+
+    def stopped(*args: Any, **kwargs: Any) -> Engine:
+        signal.raise_signal(signal.SIGINT)
+        return make_engine(*args, **kwargs)
+
+    monkeypatch.setattr("rmc_rl.trainer.make_engine", stopped)
+    second = train([f"resume={first.run}", "total_steps=9000"])
+    assert not second.finished
+    assert second.steps == first.steps
+    assert (first.run / "config.yaml").read_text() == stored
+
+
 def test_metrics_behind_the_checkpoint_are_trimmed(tmp_path: Path) -> None:
     first = run(tmp_path)
     with (first.run / "metrics.csv").open("a") as file:
@@ -173,12 +193,14 @@ def test_works_outside_the_main_thread(tmp_path: Path) -> None:
     assert results[0].finished
 
 
-def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["inline", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])])
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path: Path, engine: str) -> None:
     first = run(tmp_path)
     good = latest_checkpoint(first.run / "checkpoints")
-    with pytest.raises(NonFiniteLossError, match=r"update \d+ is not finite"):
-        # Rewards this large overflow float32 in the value loss.
-        train([f"resume={first.run}", "total_steps=9000", "learner.reward_scale=1e30"])
+    # Rewards this large overflow float32 in the value loss.
+    words = ["total_steps=9000", "learner.reward_scale=1e30", f"engine={engine}"]
+    with nothing_is_left(), pytest.raises(NonFiniteLossError, match=r"update \d+ is not finite"):
+        train([f"resume={first.run}", *words])
     assert latest_checkpoint(first.run / "checkpoints") == good
     load_checkpoint(good)
 

@@ -3,18 +3,25 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gymnasium
+import numpy as np
 import psutil
 import pytest
 
-from rmc_rl.config import EnvConfig, make_config
+from rmc_rl.config import Config, EnvConfig, make_config
 from rmc_rl.engines.ray import RayEngine, make_temporary_folder, share_cores
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
+from tests.leftovers import Watch, nothing_is_left
+from tests.rmc_rl.engines.raising import Raising
 
 SMALL = ("actor.num_envs=4", "actor.unroll_length=8", "core.head_size=8")
 VIEWPORT = Interface((5, 5, 3), True, 5)
@@ -30,29 +37,20 @@ def make(
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
-    """No process, listening socket or temporary folder outlives an engine."""
-    import tempfile
-
-    temporary = Path(tempfile.gettempdir())
-    before = {path.name for path in temporary.glob(f"rmc-rl-{os.getpid()}-*")}
-    yield
-    deadline = time.monotonic() + 10
-    while (children := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert [child.name() for child in children] == []
-    assert {path.name for path in temporary.glob(f"rmc-rl-{os.getpid()}-*")} == before
+def watch() -> Iterator[Watch]:
+    with nothing_is_left() as watch:
+        yield watch
 
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_learns_from_several_actors_on_the_loopback_address_alone() -> None:
+def test_learns_from_several_actors_on_the_loopback_address_alone(watch: Watch) -> None:
     engine, said = make("actor.num_actors=2", "learner.rollouts_per_batch=2")
     try:
         figures = [engine.update() for _ in range(6)]
         listening = [
             connection.laddr.ip
-            for process in [psutil.Process(), *psutil.Process().children(recursive=True)]
+            for process in [psutil.Process(), *watch.processes()]
             for connection in process.net_connections(kind="inet")
             if connection.status == psutil.CONN_LISTEN
         ]
@@ -70,13 +68,11 @@ def test_learns_from_several_actors_on_the_loopback_address_alone() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_killed_actor_is_replaced_and_counted() -> None:
+def test_a_killed_actor_is_replaced_and_counted(watch: Watch) -> None:
     engine, said = make("actor.num_actors=1")
     try:
         engine.update()
-        victims = [p for p in psutil.Process().children(recursive=True) if p.name().startswith("ray::ActorProc")]
-        assert len(victims) == 1
-        os.kill(victims[0].pid, signal.SIGKILL)
+        watch.process("ray::ActorProc").kill()
         restarts = 0
         deadline = time.monotonic() + 60
         while restarts == 0 and time.monotonic() < deadline:
@@ -94,7 +90,7 @@ def test_a_killed_actor_is_replaced_and_counted() -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_killed_learner_goes_on_from_the_last_checkpoint() -> None:
+def test_a_killed_learner_goes_on_from_the_last_checkpoint(watch: Watch) -> None:
     saved: dict[str, Any] = {}
     engine, said = make("actor.num_actors=2", saved=saved)
     try:
@@ -105,8 +101,7 @@ def test_a_killed_learner_goes_on_from_the_last_checkpoint() -> None:
         for _ in range(4):
             figures = engine.update()
         assert figures is not None
-        (victim,) = [p for p in psutil.Process().children(recursive=True) if p.name().startswith("ray::Learner")]
-        os.kill(victim.pid, signal.SIGKILL)
+        watch.process("ray::Learner").kill()
         updates = figures["updates"]
         deadline = time.monotonic() + 60
         while not said and time.monotonic() < deadline:
@@ -130,17 +125,73 @@ def test_a_killed_learner_goes_on_from_the_last_checkpoint() -> None:
     )
 
 
+class Stumbling(Raising):
+    """Raises once on the way, before it raises for good."""
+
+    def __init__(self, after: int, stumble: int) -> None:
+        super().__init__(after)
+        self.stumble = after - stumble
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        row = super().step(action)
+        if self.left == self.stumble:
+            raise RuntimeError("a marble rolled away")
+        return row
+
+
+gymnasium.register("Stumbling-v0", f"{__name__}:Stumbling")
+
+
 @pytest.mark.ray
 @pytest.mark.slow
-def test_an_environment_that_raises_in_an_actor_is_named() -> None:
-    config = make_config(*SMALL, "trust=true")
-    config.env = EnvConfig("raising", "tests.rmc_rl.engines.raising:Raising-v0", {"after": 50})
+def test_an_environment_that_raises_is_masked_and_one_that_keeps_raising_is_named() -> None:
+    config = make_config(*SMALL, "actor.num_envs=1", "actor.num_actors=1", "trust=true")
+    config.env = EnvConfig("stumbling", f"{__name__}:Stumbling-v0", {"after": 200, "stumble": 20})
     engine = RayEngine(config, VIEWPORT, None, lambda: None, lambda: False, print)
     try:
-        with pytest.raises(UserError, match=r"Raising-v0.*out of marbles"):
-            [engine.update() for _ in range(10)]
+        figures = [engine.update() for _ in range(7)]
+        assert [entry["env_failures"] for entry in figures if entry] == [0, 0, 1, 0, 0, 0, 0]
+        assert [entry["updates"] for entry in figures if entry] == [1, 2, 3, 4, 5, 6, 7]
+        with pytest.raises(UserError, match=r"Stumbling-v0 keeps raising in step, 4 times.*out of marbles"):
+            [engine.update() for _ in range(40)]
     finally:
         engine.close()
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray does not know yet what it has started; nor does another Ctrl-C cut its end short."""
+    started: list[subprocess.Popen[bytes]] = []
+    ended = []
+
+    def shutdown() -> None:
+        signal.raise_signal(signal.SIGINT)
+        ended.append(True)
+
+    def interrupted(config: Config, num_actors: int, threads: int, temporary: str) -> None:
+        script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+        started.append(subprocess.Popen([sys.executable, "-c", script, f"--log_dir={temporary}/logs"]))
+        while not psutil.Process(started[0].pid).children():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rmc_rl.engines.ray.start_ray", interrupted)
+    monkeypatch.setattr("ray.shutdown", shutdown)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        make()
+    assert ended
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_start_that_is_stopped_does_not_wait_for_the_learner(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = SimpleNamespace(weights=SimpleNamespace(remote=object))  # weights that never come
+    monkeypatch.setattr("rmc_rl.engines.ray.start_ray", lambda *_: None)
+    monkeypatch.setattr("ray.remote", lambda **_: lambda _: SimpleNamespace(remote=lambda *_: process))
+    polls, waits = iter([False, False, True]), iter([([], []), ([], [])])
+    monkeypatch.setattr("ray.wait", lambda references, timeout: next(waits))
+    engine = RayEngine(make_config(*SMALL), VIEWPORT, None, lambda: None, lambda: next(polls, True), print)
+    assert engine.update() is None
+    engine.close()
 
 
 def test_folders_of_processes_that_were_killed_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
