@@ -6,13 +6,15 @@ For each size (4 slots of 128 and of 256) and batch: microseconds per item and s
 of T steps, and acting (T = 1, without gradients) for batches from 32 to 4096. The reference is
 ``RelationalMemory(fast=False)``; beside it ``torch.nn.LSTM`` with as many parameters, and with as many multiplications.
 Every figure is the best of rounds taken in turns, so that a busy machine slows all alike. The machine's own speed at
-matrix products stands beside them, and peak memory with T = 40, B = 256 (each in a process of its own). The last
-line is one JSON object; ratios are the reference's time over the fast path's.
+matrix products stands beside them, the error of each way of computing against the reference in float64, and peak
+memory (each in a process of its own). The last line is one JSON object; ratios are the reference's time over the
+fast path's.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import subprocess
@@ -32,7 +34,6 @@ ROUNDS = 5
 SIZES = {"4x128": 128, "4x256": 256}
 INPUT_SIZE = 256
 ACTING_BATCHES = (32, 256, 4096)
-MEMORY_STEPS, MEMORY_BATCH = 40, 256
 
 
 def make(width: int, device: str, **options: Any) -> RelationalMemory:
@@ -104,6 +105,22 @@ def acting(module: nn.Module, *arguments: Tensor) -> Callable[[], None]:
     return work
 
 
+def relative_error(core: RelationalMemory, reference: RelationalMemory, device: str) -> list[float]:
+    """Norm of the difference to float64 over the norm: of the outputs, and of all parameters' gradients together."""
+    torch.manual_seed(1)
+    inputs = torch.randn(20, 16, INPUT_SIZE, device=device)
+    reset = torch.rand(20, 16, device=device) < 0.05
+    found = []
+    exact = copy.deepcopy(reference).double()
+    for each in (core, exact):
+        each.zero_grad()
+        outputs, _ = each(inputs.to(each.input_projection.weight.dtype), each.initial_state(16), reset)
+        outputs.square().sum().backward()
+        gradients = torch.cat([p.grad.flatten() for p in each.parameters() if p.grad is not None])
+        found.append((outputs.detach().double(), gradients.double()))
+    return [float(f"{float((a - b).norm() / b.norm()):.1e}") for a, b in zip(*found, strict=True)]
+
+
 def product_speed(width: int, rows: int, device: str, synchronise: Callable[[], None], seconds: float) -> float:
     """GFLOP/s of the reference's largest product, by PyTorch's own linear."""
     x, weight = torch.randn(rows, width, device=device), torch.randn(3 * width, width, device=device)
@@ -118,22 +135,31 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for size, width in SIZES.items():
         reference, fast = make(width, device, fast=False), make(width, device)
+        rounded = make(width, device, matmul_dtype="bfloat16")
         parameters = sum(parameter.numel() for parameter in reference.parameters())
         lstms = {
             "lstm_of_equal_parameters": nn.LSTM(INPUT_SIZE, lstm_width(parameters, None)).to(device),
             "lstm_of_equal_work": nn.LSTM(INPUT_SIZE, lstm_width(None, multiplications(reference))).to(device),
         }
         results[size] = {"parameters": parameters, "multiplications": multiplications(reference)}
+        errors = {
+            name: relative_error(core, reference, device)
+            for name, core in (("reference", reference), ("fast", fast), ("fast_bfloat16", rounded))
+        }
+        results[size]["relative_error"] = errors
+        print(size, "error of outputs and of the weights' gradients against float64", errors, flush=True)
         for batch in options.batch:
             inputs = torch.randn(options.steps, batch, INPUT_SIZE, device=device)
             reset = torch.rand(options.steps, batch, device=device) < 0.01
             state = reference.initial_state(batch)
             works = {"reference": training(reference, inputs.clone(), state, reset)}
             works["fast"] = training(fast, inputs.clone(), state, reset)
+            works["fast_bfloat16"] = training(rounded, inputs.clone(), state, reset)
             works |= {name: training(lstm, inputs.clone()) for name, lstm in lstms.items()}
             times = best_times(works, options.seconds, synchronise)
             entry = {name: round(1e6 * t / (options.steps * batch), 3) for name, t in times.items()}
-            entry["ratio"] = round(times["reference"] / times["fast"], 2)
+            for name in ("fast", "fast_bfloat16"):
+                entry[f"ratio_{name}"] = round(times["reference"] / times[name], 2)
             entry["product_gflops"] = round(product_speed(width, 4 * batch, device, synchronise, options.seconds / 4))
             results[size][f"training_batch_{batch}_microseconds"] = entry
             print(size, "training, batch", batch, entry, flush=True)
@@ -144,34 +170,36 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             works = {
                 "reference": acting(reference, inputs, state, reset),
                 "fast": acting(fast, inputs, state, reset),
+                "fast_bfloat16": acting(rounded, inputs, state, reset),
                 **{name: acting(lstm, inputs) for name, lstm in lstms.items()},
             }
             times = best_times(works, options.seconds / 2, synchronise)
             entry = {name: round(1e6 * t / batch, 3) for name, t in times.items()}
-            entry["ratio"] = round(times["reference"] / times["fast"], 2)
+            for name in ("fast", "fast_bfloat16"):
+                entry[f"ratio_{name}"] = round(times["reference"] / times[name], 2)
             results[size][f"acting_batch_{batch}_microseconds"] = entry
             print(size, "acting, batch", batch, entry, flush=True)
     return results
 
 
-def memory_megabytes(kind: str) -> float:
-    """Peak memory that one forward and backward of ``kind`` adds to a process, at 4 x 256, T = 40, B = 256."""
-    code = f"from benchmarks.core_speed import print_peak; print_peak({kind!r})"
+def memory_megabytes(steps: int, batch: int, **options: Any) -> int:
+    """Peak memory that one forward and backward of a core of 4 x 256 adds to a process."""
+    code = f"from benchmarks.core_speed import print_peak; print_peak({steps}, {batch}, **{options!r})"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return float(done.stdout)
+    return round(float(done.stdout))
 
 
-def print_peak(kind: str) -> None:
+def print_peak(steps: int, batch: int, **options: Any) -> None:
     """Print the peak that ``memory_megabytes`` asks a fresh process for."""
     prepare_process(1)
-    core = make(256, "cpu", fast=kind == "fast")
+    core = make(256, "cpu", **options)
     tiny = torch.randn(2, 1, INPUT_SIZE)
     core(tiny, core.initial_state(1), torch.zeros(2, 1, dtype=torch.bool))[0].sum().backward()
-    inputs = torch.randn(MEMORY_STEPS, MEMORY_BATCH, INPUT_SIZE, requires_grad=True)
-    reset = torch.zeros(MEMORY_STEPS, MEMORY_BATCH, dtype=torch.bool)
+    inputs = torch.randn(steps, batch, INPUT_SIZE, requires_grad=True)
+    reset = torch.zeros(steps, batch, dtype=torch.bool)
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before = _status_kilobytes("VmRSS")
-    core(inputs, core.initial_state(MEMORY_BATCH), reset)[0].sum().backward()
+    core(inputs, core.initial_state(batch), reset)[0].sum().backward()
     print((_status_kilobytes("VmHWM") - before) / 1024)
 
 
@@ -193,8 +221,12 @@ def main() -> None:
     result: dict[str, Any] = {"device": options.device, "threads": options.threads, "steps": options.steps}
     result |= measure(options)
     if options.device == "cpu" and sys.platform == "linux":
-        result["peak_megabytes"] = {kind: round(memory_megabytes(kind)) for kind in ("reference", "fast")}
-        print("peak memory, 4x256, T = 40, B = 256, in MB:", result["peak_megabytes"], flush=True)
+        result["peak_megabytes"] = {
+            "T=40, B=256, reference": memory_megabytes(40, 256, fast=False),
+            "T=40, B=256, fast": memory_megabytes(40, 256),
+            "T=1000, B=32, fast, recompute_steps=40": memory_megabytes(1000, 32, recompute_steps=40),
+        }
+        print("peak memory of 4x256 in MB:", result["peak_megabytes"], flush=True)
     result["torch"] = torch.__version__
     print(json.dumps(result))
 

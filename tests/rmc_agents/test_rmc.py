@@ -316,6 +316,8 @@ def test_norms_start_neutral_and_use_the_published_epsilon() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"matmul_dtype": "float16"}, "matmul_dtype: 'float16' given, 'float32' or 'bfloat16' needed"),
+        ({"recompute_steps": 0}, "recompute_steps: 0 given, at least 1 needed"),
         ({"mem_slots": 0}, "mem_slots: 0 given, at least 1"),
         ({"head_size": 0}, "head_size: 0"),
         ({"num_heads": 0}, "num_heads: 0"),

@@ -37,13 +37,17 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool
 
     Args:
         x: ``[..., I]``.
-        weight: ``[O, I]``; transposed views are as fast as others.
-        bias: ``[O]``.
+        weight: ``[O, I]``; transposed views are as fast as others. A bfloat16 one has x rounded to bfloat16 too, and the
+            result, which is summed in float32, once more.
+        bias: ``[O]``, of the type of ``weight``.
         relu: whether negative results become zero.
 
     Returns:
-        ``[..., O]``.
+        ``[..., O]``, of the type of x.
     """
+    if weight.dtype != x.dtype:
+        result = F.linear(x.to(weight.dtype), weight, bias)
+        return (result.relu_() if relu else result).to(x.dtype)
     worth_it = x.numel() * weight.shape[0] >= LEAST_MULTIPLICATIONS
     if worth_it and x.device.type == "cpu" and x.dtype == torch.float32 and has_onednn():
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
@@ -53,26 +57,34 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return product(x, weight, bias)
+        ctx.dtype = dtype
+        return product(x, weight.to(dtype), None if bias is None else bias.to(dtype))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        d_x = product(gradient, weight.T) if ctx.needs_input_grad[0] else None
-        d_weight = weight_gradient(x, gradient) if ctx.needs_input_grad[1] else None
+        d_x = product(gradient, weight.to(ctx.dtype).T) if ctx.needs_input_grad[0] else None
+        d_weight = weight_gradient(x, gradient, ctx.dtype) if ctx.needs_input_grad[1] else None
         d_bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None
-        return d_x, d_weight, d_bias
+        return d_x, d_weight, d_bias, None
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``torch.nn.functional.linear`` with :func:`product` forward and backward; differentiable once."""
-    return _Linear.apply(x, weight, bias) if torch.is_grad_enabled() else product(x, weight, bias)
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+    """``torch.nn.functional.linear`` with :func:`product` forward and backward; differentiable once.
+
+    ``dtype`` is that of the products; x and the result are float32.
+    """
+    if torch.is_grad_enabled():
+        return _Linear.apply(x, weight, bias, dtype)
+    return product(x, weight.to(dtype), None if bias is None else bias.to(dtype))
 
 
-def weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:
+def weight_gradient(x: Tensor, gradient: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """The gradient of ``weight`` in x @ weight^T from that of the result: sum over rows of gradient ⊗ x, ``[O, I]``."""
+    if dtype != x.dtype:
+        return (gradient.flatten(0, -2).to(dtype).T @ x.flatten(0, -2).to(dtype)).to(x.dtype)
     # This way round the longer operand is the one that oneDNN need not reorder.
     return product(x.flatten(0, -2).T, gradient.flatten(0, -2).T).T

@@ -24,9 +24,11 @@ from rmc_agents.fast.products import linear, product, weight_gradient
 if TYPE_CHECKING:
     from rmc_agents.rmc import RelationalMemory
 
+MATMUL_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 Kind = TypeVar("Kind")
 
-ROWS_PER_WEIGHT_PRODUCT = 4096
+ROWS_PER_WEIGHT_PRODUCT = 2048
 """Gradients of so many rows, or a little more, are gathered for one product with the weights' inputs."""
 
 
@@ -53,6 +55,8 @@ class Sizes:
     num_heads: int
     key_size: int
     scale: float
+    dtype: torch.dtype
+    """of the matrix products"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,14 @@ class Parameters:
     """Weight and bias of each layer."""
     gate: tuple[Tensor, Tensor] | None
     """Weight and bias of the memory's part of the gates."""
+
+    def rounded(self, dtype: torch.dtype) -> Parameters:
+        """With the weights and biases of the large products in ``dtype``; the gates and norms stay as they are."""
+        blocks = [
+            block._replace(qkv_weight=block.qkv_weight.to(dtype), qkv_bias=block.qkv_bias.to(dtype))
+            for block in self.blocks
+        ]
+        return Parameters(blocks, [(weight.to(dtype), bias.to(dtype)) for weight, bias in self.mlp], self.gate)
 
     def flat(self) -> list[Tensor]:
         """All tensors in a row, in the order of :meth:`join`."""
@@ -142,6 +154,7 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
         num_heads=core.num_heads,
         key_size=core.key_size,
         scale=blocks[0].scale,
+        dtype=MATMUL_DTYPES[core.matmul_dtype],
     )
     parameters = Parameters(
         blocks=[
@@ -161,8 +174,8 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
         gate=(core.gate_memory.weight, core.gate_memory.bias) if sizes.gated else None,
     )
     rows = inputs if core.treat_input_as_matrix else inputs.unsqueeze(-2)  # [T, B, n, D]
-    e = linear(rows, core.input_projection.weight, core.input_projection.bias)  # [T, B, n, F]
-    e_qkv = linear(e, parameters.blocks[0].qkv_weight, parameters.blocks[0].qkv_bias)  # [T, B, n, C]
+    e = linear(rows, core.input_projection.weight, core.input_projection.bias, sizes.dtype)  # [T, B, n, F]
+    e_qkv = linear(e, parameters.blocks[0].qkv_weight, parameters.blocks[0].qkv_bias, sizes.dtype)  # [T, B, n, C]
     if sizes.gated:
         whole = e if e.shape[2] == 1 else e.mean(dim=2, keepdim=True)
         gate_inputs = core.gate_input(whole) + core.gate_bias  # [T, B, 1, 2G]
@@ -247,6 +260,7 @@ def _forward(
 ) -> tuple[Tensor, Tape]:
     steps = len(input_rows)
     batch, slots, width = memory.shape
+    parameters = parameters.rounded(sizes.dtype)
     tape = _new_tape(sizes, steps if keep else 1, input_qkv, memory, gate_inputs.shape[-1])
     outputs = torch.empty(steps, batch, slots * width)
     attended = torch.empty(batch, slots, width)
@@ -321,6 +335,7 @@ def _backward(
     steps, batch, _, width = input_rows.shape
     slots = d_last.shape[1]
     gradients = Parameters.join([torch.zeros_like(tensor) for tensor in parameters.flat()], sizes)
+    parameters = parameters.rounded(sizes.dtype)
     norm_gradients = [[_array(tensor) for tensor in block[1:]] for block in gradients.blocks]
     norms = [[_array(tensor) for tensor in block[2:]] for block in parameters.blocks]
     saved = [BlockTape[Array](*(_array(tensor) for tensor in block)) for block in tape.blocks]
@@ -344,10 +359,12 @@ def _backward(
         """Add the gradients of all weights from the gathered rows, which are those of steps start to stop - 1."""
         count = stop - start
         for number, block in enumerate(tape.blocks):
-            gradients.blocks[number].qkv_weight.add_(weight_gradient(block.rows[start:stop], d_pre[number][:count]))
+            gradients.blocks[number].qkv_weight.add_(
+                weight_gradient(block.rows[start:stop], d_pre[number][:count], sizes.dtype)
+            )
             for index, (d_weight, d_bias) in enumerate(gradients.mlp):
                 d_layer = d_layers[number][index, :count]
-                d_weight.add_(weight_gradient(block.layers[index, start:stop], d_layer))
+                d_weight.add_(weight_gradient(block.layers[index, start:stop], d_layer, sizes.dtype))
                 d_bias.add_(d_layer.flatten(0, -2).sum(0))
 
     d_new = d_memories[-1] + _array(d_last)

@@ -159,6 +159,50 @@ def test_what_is_not_finite_stays_visible() -> None:
     assert outputs[:, 6].isfinite().all()
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("gate_style", ["unit", "memory", None])
+def test_bfloat16_products_keep_to_their_error(gate_style: str | None, fast: bool) -> None:
+    """Against float64: a few parts in a thousand, and not zero, which would mean that the option does nothing."""
+    options = {"mem_slots": 4, "head_size": 16, "num_heads": 4, "gate_style": gate_style}
+    core = build(**options, matmul_dtype="bfloat16", fast=fast)
+    inputs, memory, reset = arguments(core, steps=8, batch=16)
+    exact_core = build(**options, fast=False).double()
+    exact = everything(exact_core, inputs.double(), memory.double(), reset)
+    for index, (own, true) in enumerate(zip(everything(core, inputs, memory, reset), exact, strict=True)):
+        assert own.dtype == torch.float32
+        error = float((own - true).norm() / true.norm())
+        assert 1e-6 < error < (0.02 if index < 2 else 0.1), (index, error)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("recompute_steps", [1, 3, 7, 100])
+def test_recomputing_changes_nothing(recompute_steps: int, fast: bool) -> None:
+    options = {"mem_slots": 4, "head_size": 8, "num_heads": 2, "num_blocks": 2, "fast": fast}
+    given = arguments(build(**options), steps=7)
+    kept = everything(build(**options), *given)
+    recomputed = everything(build(**options, recompute_steps=recompute_steps), *given)
+    for own, other in zip(recomputed, kept, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-5)
+
+
+def test_recomputing_keeps_little_memory() -> None:
+    """What autograd keeps for the backward pass, in bytes."""
+    kept: list[int] = []
+    for recompute_steps in (None, 5):
+        core = build(mem_slots=4, head_size=16, num_heads=4, recompute_steps=recompute_steps)
+        given = arguments(core, steps=60)
+        saved: dict[int, int] = {}
+
+        def keep(tensor: Tensor, saved: dict[int, int] = saved) -> Tensor:
+            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            core(*given)
+        kept.append(sum(saved.values()))
+    assert kept[1] < kept[0] / 5
+
+
 def test_a_second_backward_is_refused_as_everywhere() -> None:
     core = build()
     outputs, _ = core(*arguments(core))
