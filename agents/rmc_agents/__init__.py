@@ -8,9 +8,13 @@ import importlib
 import pkgutil
 
 from rmc_agents.agent import Agent, AgentOutput, squash
+from rmc_agents.conv_lstm import ConvLSTMCore
 from rmc_agents.core import Core, State
+from rmc_agents.dnc import DNCCore
+from rmc_agents.gru import GRUCore
 from rmc_agents.heads import PolicyHead, ValueHead, entropy, log_prob, mode, sample
 from rmc_agents.lstm import LSTMCore
+from rmc_agents.lstm_bank import LSTMBankCore
 from rmc_agents.registry import Registry, core_names, make_core, register_core
 from rmc_agents.rmc import RelationalMemory, padded_identity
 from rmc_agents.torso import (
@@ -32,8 +36,12 @@ for _module in pkgutil.iter_modules(__path__):
 __all__ = [
     "Agent",
     "AgentOutput",
+    "ConvLSTMCore",
     "Core",
+    "DNCCore",
+    "GRUCore",
     "GridTorso",
+    "LSTMBankCore",
     "LSTMCore",
     "MLPTorso",
     "PolicyHead",

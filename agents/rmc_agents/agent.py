@@ -59,7 +59,8 @@ class Agent(nn.Module):
             bounded: as it grows, so does what one step of the optimiser changes in a linear head's value.
 
     Raises:
-        ValueError: ``num_actions`` below 1, an unknown torso, or a core of another input size than asked for.
+        ValueError: ``num_actions`` below 1, an unknown torso, or a core that reads something else than the torso gives:
+            another input size, or another map where the core has a ``map_shape``.
     """
 
     def __init__(
@@ -85,6 +86,14 @@ class Agent(nn.Module):
         self.core = core(core_input_size)
         if self.core.input_size != core_input_size:
             raise ValueError(f"core: one of input size {self.core.input_size} given, {core_input_size} needed")
+        # Sizes alone do not tell: what a map too small leaves over would pass for the numbers that follow it.
+        needed_map, map_shape = getattr(self.core, "map_shape", None), self.torso.map_shape
+        if needed_map not in (None, map_shape):
+            given = "no map, as those of the torso 'viewport' are" if map_shape is None else _sizes(map_shape)
+            raise ValueError(
+                f"core: one that reads a map of {_sizes(needed_map)} (height x width x channels) given, "
+                f"but the torso's features are {given}"
+            )
         self.output_norm = nn.LayerNorm(self.core.output_size) if normalise_output else nn.Identity()
         self.policy = PolicyHead(self.core.output_size, num_actions)
         self.value = ValueHead(self.core.output_size)
@@ -133,3 +142,7 @@ class Agent(nn.Module):
         outputs, state = self.core(torch.cat(parts, dim=-1), state, reset)
         outputs = self.output_norm(outputs)
         return AgentOutput(logits=self.policy(outputs), value=self.value(outputs)), state
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

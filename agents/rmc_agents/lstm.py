@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from rmc_agents.core import Core
 from rmc_agents.initialisers import initialise_
@@ -64,10 +63,12 @@ class LSTMCore(Core):
         self.skip_connections = skip_connections
         self.concatenate_outputs = concatenate_outputs
         # For each layer the four gates in the order input, forget, output, candidate.
-        upper_width = input_size + hidden_size if skip_connections else hidden_size
-        widths = [input_size] + [upper_width] * (num_layers - 1)
+        widths = [input_size] + [input_size if skip_connections else hidden_size] * (num_layers - 1)
         self.from_input = nn.ModuleList(nn.Linear(width, 4 * hidden_size) for width in widths)
         self.from_hidden = nn.ModuleList(nn.Linear(hidden_size, 4 * hidden_size, bias=False) for _ in widths)
+        # With skip connections W of an upper layer has two parts; here is that for the layer below.
+        both = widths[1:] if skip_connections else []
+        self.from_below = nn.ModuleList(nn.Linear(hidden_size, 4 * hidden_size, bias=False) for _ in both)
         initialise_(self)
         for layer in self.from_input:
             assert isinstance(layer, nn.Linear)
@@ -84,7 +85,7 @@ class LSTMCore(Core):
     def project(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """The input's part of the gates, bias included, of each layer that reads it: ``[T, B, 4 * hidden_size]``."""
         readers = self.from_input if self.skip_connections else self.from_input[:1]
-        return tuple(F.linear(inputs, layer.weight[:, : self.input_size], layer.bias) for layer in readers)
+        return tuple(layer(inputs) for layer in readers)
 
     def step(self, projected: tuple[Tensor, ...], state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One time step through all layers."""
@@ -94,8 +95,7 @@ class LSTMCore(Core):
             if layer == 0:
                 input_part = projected[0]
             elif self.skip_connections:
-                from_below = self.from_input[layer].weight[:, self.input_size :]
-                input_part = projected[layer] + F.linear(hidden_rows[-1], from_below)
+                input_part = projected[layer] + self.from_below[layer - 1](hidden_rows[-1])
             else:
                 input_part = self.from_input[layer](hidden_rows[-1])
             hidden, cell = lstm_cell(input_part + self.from_hidden[layer](hidden), cell)

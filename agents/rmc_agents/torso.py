@@ -29,10 +29,13 @@ class Torso(nn.Module):
     Attributes:
         observation_shape: shape of one observation, without the batch axis.
         output_size: number of features.
+        map_shape: (height, width, channels) where the features are a map, flattened cell by cell, row by row; ``None``
+            where they are not. A core that convolves has to know.
     """
 
     observation_shape: tuple[int, ...]
     output_size: int
+    map_shape: tuple[int, int, int] | None = None
 
     def prepare(self, observation: Tensor) -> Tensor:
         """Check ``[N, *observation_shape]``; convert to the type of the parameters, bytes scaled to [0, 1]."""
@@ -95,7 +98,8 @@ class ViewportTorso(Torso):
         super().__init__()
         height, width, channels = _check_image_shape(observation_shape)
         self.observation_shape = (height, width, channels)
-        self.output_size = height * width * (24 + 2)
+        self.map_shape = (height, width, 24 + 2)
+        self.output_size = math.prod(self.map_shape)
         self.convolution_1 = nn.Conv2d(channels, 12, kernel_size=2)
         self.convolution_2 = nn.Conv2d(12, 24, kernel_size=2)
         x = torch.linspace(-1, 1, width).expand(height, width)

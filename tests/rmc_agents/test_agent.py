@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -7,11 +8,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from rmc_agents import Agent, LSTMCore, core_names, leaves, make_core, map_tree, squash
+from rmc_agents import Agent, ConvLSTMCore, LSTMCore, core_names, leaves, make_core, squash
 
-OPTIONS: dict[str, dict[str, Any]] = {"rmc": {"mem_slots": 3, "head_size": 4}, "lstm": {"hidden_size": 8}}
-SHAPES = [pytest.param((5, 5, 3), True, id="image"), pytest.param((4,), False, id="vector")]
+OPTIONS: dict[str, dict[str, Any]] = {
+    "conv_lstm": {"height": 5, "width": 5, "channels": 26, "hidden_channels": 4},
+    "dnc": {"mem_slots": 4, "word_size": 3},
+    "gru": {"hidden_size": 8},
+    "lstm": {"hidden_size": 8},
+    "lstm_bank": {"cell_size": 6},
+    "rmc": {"mem_slots": 3, "head_size": 4},
+}
 NUM_ACTIONS = 5
+
+every_core_and_shape = pytest.mark.parametrize(
+    ("core", "shape", "is_image"),
+    [pytest.param(core, (5, 5, 3), True, id=f"{core}-image") for core in core_names()]
+    + [pytest.param(core, (4,), False, id=f"{core}-vector") for core in core_names() if core != "conv_lstm"],
+)
 
 
 def build(core: str = "rmc", shape: tuple[int, ...] = (4,), is_image: bool = False, **options: Any) -> Agent:
@@ -42,13 +55,12 @@ def core_inputs(agent: Agent, rows: tuple[Tensor, Tensor, Tensor, Tensor]) -> Te
     return caught[0]
 
 
-@pytest.mark.parametrize("core", core_names())
-@pytest.mark.parametrize(("shape", "is_image"), SHAPES)
+@every_core_and_shape
 def test_step_by_step_equals_whole_unroll(core: str, shape: tuple[int, ...], is_image: bool) -> None:
     agent = build(core, shape, is_image)
     rows = experience(agent)
-    state = map_tree(torch.randn_like, agent.initial_state(4))
     with torch.no_grad():
+        _, state = agent(*experience(agent), agent.initial_state(4))
         whole, final = agent(*rows, state)
         assert whole.logits.shape == (9, 4, NUM_ACTIONS)
         assert whole.value.shape == (9, 4)
@@ -60,8 +72,7 @@ def test_step_by_step_equals_whole_unroll(core: str, shape: tuple[int, ...], is_
         torch.testing.assert_close(leaf, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("core", core_names())
-@pytest.mark.parametrize(("shape", "is_image"), SHAPES)
+@every_core_and_shape
 def test_items_of_a_batch_are_independent(core: str, shape: tuple[int, ...], is_image: bool) -> None:
     agent = build(core, shape, is_image)
     rows = experience(agent)
@@ -162,6 +173,24 @@ def test_bad_inputs_are_named() -> None:
         agent(observation, last_action, last_reward[:, 0], reset, state)
     with pytest.raises(ValueError, match=r"state: leaf 0 of 1"):
         agent(observation, last_action, last_reward, reset, agent.initial_state(3))
+
+
+def test_a_core_that_convolves_reads_the_torsos_map() -> None:
+    """A map that the torso does not give is refused, even where its numbers would fit into the core's input."""
+
+    def convolving(height: int, width: int, channels: int) -> Callable[[int], ConvLSTMCore]:
+        return partial(ConvLSTMCore, height=height, width=width, channels=channels)
+
+    agent = Agent(observation_shape=(4, 6, 3), is_image=True, num_actions=5, core=convolving(4, 6, 26))
+    assert agent.core.input_size == 4 * 6 * 26 + 5 + 1
+    needed = r"but the torso's features are 4 x 6 x 26"
+    for shape in ((6, 4, 26), (4, 6, 25), (4, 5, 26), (26, 6, 4)):
+        with pytest.raises(ValueError, match=rf"core: .* a map of {' x '.join(map(str, shape))} .*{needed}"):
+            Agent(observation_shape=(4, 6, 3), is_image=True, num_actions=5, core=convolving(*shape))
+    with pytest.raises(ValueError, match="but the torso's features are no map, as those of the torso 'viewport' are"):
+        Agent(observation_shape=(15, 19, 3), is_image=True, num_actions=5, core=convolving(4, 4, 16))
+    with pytest.raises(ValueError, match="no map"):
+        Agent(observation_shape=(4,), is_image=False, num_actions=5, core=convolving(8, 8, 1))
 
 
 def test_bad_parts_are_named() -> None:

@@ -101,6 +101,23 @@ def test_frames_are_independent(name: str, shape: tuple[int, ...], is_image: boo
     torch.testing.assert_close(torso(frames), alone)
 
 
+@pytest.mark.parametrize("shape", [(5, 5, 3), (4, 6, 1)])
+def test_the_viewports_features_are_a_map(shape: tuple[int, int, int]) -> None:
+    """Laid out as they are said to be: the last two channels of each cell are its x and y."""
+    torso = ViewportTorso(shape)
+    assert torso.map_shape == (*shape[:2], 26)
+    cells = torso(torch.rand(1, *shape)).unflatten(1, torso.map_shape)[0]
+    for row in range(shape[0]):
+        for column in range(shape[1]):
+            position = torch.tensor([2 * column / (shape[1] - 1) - 1, 2 * row / (shape[0] - 1) - 1])
+            torch.testing.assert_close(cells[row, column, 24:], position)
+
+
+@pytest.mark.parametrize(("name", "shape", "is_image"), [("grid", (15, 19, 3), True), ("mlp", (5, 5, 3), True)])
+def test_features_that_are_no_map(name: str, shape: tuple[int, ...], is_image: bool) -> None:
+    assert make_torso(name, shape, is_image).map_shape is None
+
+
 @every_torso
 def test_bytes_are_scaled_and_other_types_are_not(name: str, shape: tuple[int, ...], is_image: bool) -> None:
     torso = make_torso(name, shape, is_image)

@@ -37,8 +37,8 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool
 
     Args:
         x: ``[..., I]``.
-        weight: ``[O, I]``; transposed views are as fast as others. A bfloat16 one has x rounded to bfloat16 too, and the
-            result, which is summed in float32, once more.
+        weight: ``[O, I]``; transposed views are as fast as others. A bfloat16 one has x rounded to bfloat16 too, and
+            the result, which is summed in float32, once more.
         bias: ``[O]``, of the type of ``weight``.
         relu: whether negative results become zero.
 
