@@ -10,6 +10,7 @@ are thin faces of a batch: of one game, or of many.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -190,7 +191,7 @@ class Batch:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="games")
         bounds = np.linspace(0, self.num_games, min(self.num_threads, self.num_games) + 1).astype(int)
-        parts = [slice(first, last) for first, last in zip(bounds[:-1], bounds[1:], strict=True)]
+        parts = [slice(first, last) for first, last in pairwise(bounds)]
         # Compiled kernels let go of Python's lock, so the threads run side by side.
         work = [
             self._pool.submit(self.game.step, self.state[part], Outputs(*(buffer[part] for buffer in self.outputs)))

@@ -53,7 +53,7 @@ class _Face:
             raise ResetNeeded("call reset() first")
 
     def _frames(self) -> list[Any]:
-        """What render() shows of every game: a frame, a text in mode "ansi"; nothing, with a warning, without a mode."""
+        """What render() shows of each game: a frame, a text in mode "ansi"; nothing, with a warning, without a mode."""
         self._require_start()
         if self.render_mode is None:
             gymnasium.logger.warn(

@@ -188,8 +188,8 @@ class MiniPacmanViewportEnv(GameEnv):
     ``Discrete(5)``: 0 stay, 1 right, 2 up, 3 left, 4 down. Moving into a wall is staying.
 
     ## Observation Space
-    ``Box(0, 255, (5, 5, 3), uint8)``: the part of ``MiniPacmanEnv``'s picture with pacman at its centre, ``(5, 5, 6)`` with
-    ``observation="planes"``. Where the window reaches one ring beyond the maze it shows what ``outside`` says.
+    ``Box(0, 255, (5, 5, 3), uint8)``: the part of ``MiniPacmanEnv``'s picture with pacman at its centre, ``(5, 5, 6)``
+    with ``observation="planes"``. Where the window reaches one ring beyond the maze it shows what ``outside`` says.
 
     ## Rewards
     Those of ``MiniPacmanEnv``, by task.

@@ -2,8 +2,9 @@
 
 ``STATE`` is the record of one game; the functions work on one record, ``begin``, ``draw`` and ``step`` on an array of
 them. ``step`` plays one action of every game and draws what it shows; the scalar and the vector environment both call
-it. The rules are those of the PillEater code (Racanière; the implementation behind Weber et al. 2017). Where that code leaves a heading undefined at a level's start,
-a ghost here heads for a random exit of its cell, and where a level ends by its timer the new level is shown.
+it. The rules are those of the PillEater code (Racanière; the implementation behind Weber et al. 2017). Where that code
+leaves a heading undefined at a level's start, a ghost here heads for a random exit of its cell, and where a level ends
+by its timer the new level is shown.
 """
 
 import numpy as np
