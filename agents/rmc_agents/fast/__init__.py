@@ -13,6 +13,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+_PARTS = ("ModuleList", "AttentionBlock", "Linear", "LayerNorm", "Sequential", "ReLU")
+"""What a relational memory is made of."""
 _PLAIN = (Tensor, nn.Parameter)  # not their subclasses, which may stand for something else
 
 
@@ -24,15 +26,17 @@ def _has_numba() -> bool:
 def available(module: nn.Module, tensors: Iterable[Tensor]) -> bool:
     """Whether the fast path can stand in for ``module``, called with these tensors.
 
-    It knows float32 on the CPU and needs numba. A module that is traced, compiled, exported, transformed or carries
-    hooks is left to PyTorch, which could not look inside.
+    It knows float32 on the CPU and needs numba. A module that is traced, compiled, exported, transformed, carries hooks
+    or has had a part replaced by another kind is left to PyTorch, which could not look inside.
     """
     if not _has_numba() or torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None:  # within torch.func.vmap, grad and the like
         return False
     modules, parameters = [module], list(tensors)
-    for child in modules:  # module.modules() and .parameters() take longer than a small step does
+    for child in modules:  # module.modules() and .parameters() would take a tenth of a small step
+        if child is not module and type(child).__name__ not in _PARTS:
+            return False
         if child._forward_hooks or child._forward_pre_hooks or child._backward_hooks or child._backward_pre_hooks:
             return False
         modules += [grandchild for grandchild in child._modules.values() if grandchild is not None]

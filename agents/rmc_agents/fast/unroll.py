@@ -71,6 +71,8 @@ class Parameters:
 
     def rounded(self, dtype: torch.dtype) -> Parameters:
         """With the weights and biases of the large products in ``dtype``; the gates and norms stay as they are."""
+        if dtype == torch.float32:
+            return self
         blocks = [
             block._replace(qkv_weight=block.qkv_weight.to(dtype), qkv_bias=block.qkv_bias.to(dtype))
             for block in self.blocks
@@ -181,7 +183,7 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
         gate_inputs = core.gate_input(whole) + core.gate_bias  # [T, B, 1, 2G]
     else:
         gate_inputs = e.new_empty(*e.shape[:2], 1, 0)
-    initial = core.initial_state(1)[0]
+    initial = torch.eye(core.mem_slots, core.mem_size)  # rmc_agents.rmc.padded_identity
     reset = reset.contiguous()
     tensors = (e, e_qkv, gate_inputs, memory, *parameters.flat())
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
@@ -438,4 +440,6 @@ def _backward(
 
 def _array(tensor: Tensor) -> Array:
     """The tensor's own memory, or a copy where it is not in order, as the kernels need it."""
-    return tensor.detach().contiguous().numpy()
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    return tensor.numpy() if tensor.is_contiguous() else tensor.contiguous().numpy()

@@ -234,6 +234,15 @@ def test_hooks_are_called() -> None:
     assert len(seen) == 5
 
 
+def test_a_part_of_another_kind_is_used() -> None:
+    core = build()
+    given = arguments(core)
+    before = core(*given)[0]
+    core.mlp[1] = torch.nn.Tanh()
+    assert not available(core, given[:2])
+    assert not torch.allclose(core(*given)[0], before)
+
+
 def test_left_to_pytorch() -> None:
     core = build()
     inputs, memory, reset = arguments(core)
