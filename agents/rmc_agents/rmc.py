@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from rmc_agents.core import Core
-from rmc_agents.fast import available
+from rmc_agents.fast import has_kernels, plain
 from rmc_agents.initialisers import initialise_
 from rmc_agents.registry import register_core
 from rmc_agents.trace import Trace
@@ -43,6 +43,10 @@ def padded_identity(
 ) -> Tensor:
     """The initial memory of one item, ``[mem_slots, mem_size]``: the identity, zero-padded or cut on the right."""
     return torch.eye(mem_slots, mem_size, device=device, dtype=dtype)
+
+
+_REPLACEABLE = frozenset({"initial_state", "project", "step", "attend", "gates", "forward"})
+"""Methods that someone may have put another in the place of, on one module."""
 
 
 @register_core("rmc")
@@ -73,8 +77,9 @@ class RelationalMemory(Core):
             rounding, differentiable once. It is taken for float32 on the CPU where numba is installed, unless the
             module is compiled, exported, hooked or subclassed; everything else is computed as written here.
         matmul_dtype: ``"float32"``, or ``"bfloat16"``: the large matrix products in bfloat16, which processors made
-            for it do several times as fast; memory, norms, softmax and gates stay float32. The error is some parts in
-            a thousand (``benchmarks.core_speed`` measures it).
+            for it do several times as fast. On the fast path memory, norms, softmax and gates stay float32; otherwise
+            autocast decides. The error is some parts in a thousand over tens of steps, parts in a hundred over
+            hundreds (``benchmarks.core_speed`` measures it).
         recompute_steps: after so many steps only the memory is kept for the backward pass, which computes the steps
             between once more: long unrolls in little memory, for a third more time. ``None``: everything is kept.
 
@@ -83,6 +88,10 @@ class RelationalMemory(Core):
     """
 
     state_names = ("memory",)
+    # Of modules pickled before there were these options.
+    fast: bool = True
+    matmul_dtype: str = "float32"
+    recompute_steps: int | None = None
 
     def __init__(
         self,
@@ -141,10 +150,10 @@ class RelationalMemory(Core):
         self.matmul_dtype = matmul_dtype
         self.recompute_steps = recompute_steps
 
-        scale = (key_size if attention_scale == "key" else 2 * key_size + head_size) ** -0.5
+        self.scale = (key_size if attention_scale == "key" else 2 * key_size + head_size) ** -0.5
         self.input_projection = nn.Linear(input_size, mem_size)
         self.blocks = nn.ModuleList(
-            AttentionBlock(num_heads=num_heads, key_size=key_size, value_size=head_size, scale=scale)
+            AttentionBlock(num_heads=num_heads, key_size=key_size, value_size=head_size, scale=self.scale)
             for _ in range(num_blocks)
         )
         # One MLP for all blocks: Linear, ReLU, Linear, ..., Linear.
@@ -181,16 +190,25 @@ class RelationalMemory(Core):
 
     def unroll(self, inputs: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
         """All time steps: by the fast path where it is allowed and possible, otherwise step by step."""
-        if self.recompute_steps is None or len(inputs) <= self.recompute_steps or not torch.is_grad_enabled():
+        steps = self.recompute_steps
+        transformed = torch._C._functorch.peek_interpreter_stack() is not None  # torch.func knows no checkpoints
+        if steps is None or len(inputs) <= steps or not torch.is_grad_enabled() or transformed:
             return self._unroll(inputs, state, reset)
+        versions = [parameter._version for parameter in self.parameters()]
+
+        def part_of_it(inputs: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
+            if versions != [parameter._version for parameter in self.parameters()]:
+                raise RuntimeError("a parameter was changed in place between forward and backward")
+            return self._unroll(inputs, state, reset)
+
         outputs = []
-        for part, reset_part in zip(inputs.split(self.recompute_steps), reset.split(self.recompute_steps), strict=True):
-            output, state = checkpoint(self._unroll, part, state, reset_part, use_reentrant=False)
+        for part, reset_part in zip(inputs.split(steps), reset.split(steps), strict=True):
+            output, state = checkpoint(part_of_it, part, state, reset_part, use_reentrant=False)
             outputs.append(output)
         return torch.cat(outputs), state
 
     def _unroll(self, inputs: Tensor, state: Tensor, reset: Tensor) -> tuple[Tensor, Tensor]:
-        if self.fast and type(self) is RelationalMemory and available(self, (inputs, state)):
+        if self.fast and self.takes_fast_path(inputs, state):
             from rmc_agents.fast.unroll import unroll  # numba is imported with it, and no sooner
 
             return unroll(self, inputs, state, reset)
@@ -199,6 +217,31 @@ class RelationalMemory(Core):
         with torch.autocast(inputs.device.type, torch.bfloat16):
             outputs, memory = super().unroll(inputs, state, reset)
         return outputs.to(inputs.dtype), memory.to(inputs.dtype)
+
+    def takes_fast_path(self, inputs: Tensor, state: Tensor) -> bool:
+        """Whether the fast path computes what this module, as it is now, would compute from these tensors."""
+        if type(self) is not RelationalMemory or not _REPLACEABLE.isdisjoint(self.__dict__):
+            return False
+        modules: list[nn.Module] = [self, self.input_projection, *self.mlp, *self.blocks]
+        kinds: list[type[nn.Module]] = [
+            nn.Linear,
+            *[nn.ReLU if index % 2 else nn.Linear for index in range(len(self.mlp))],
+        ]
+        kinds += [AttentionBlock] * len(self.blocks)
+        if self.gate_style is not None:
+            modules += [self.gate_input, self.gate_memory]
+            kinds += [nn.Linear, nn.Linear]
+        for block in self.blocks:
+            if type(block) is not AttentionBlock or block.scale != self.scale:
+                return False
+            norms = [block.qkv_norm, block.attention_norm, block.mlp_norm]
+            if any(type(norm) is not nn.LayerNorm or norm.eps != LAYER_NORM_EPSILON for norm in norms):
+                return False
+            modules += [block.qkv, *norms]
+            kinds += [nn.Linear, nn.LayerNorm, nn.LayerNorm, nn.LayerNorm]
+        if len(self.mlp) % 2 == 0 or any(type(m) is not kind for m, kind in zip(modules[1:], kinds, strict=True)):
+            return False
+        return plain(modules, (inputs, state)) and has_kernels()
 
     @torch.no_grad()
     def trace(self, inputs: Tensor, state: Tensor, reset: Tensor) -> Trace:

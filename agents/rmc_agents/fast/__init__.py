@@ -7,41 +7,46 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
+import warnings
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-_PARTS = ("ModuleList", "AttentionBlock", "Linear", "LayerNorm", "Sequential", "ReLU")
-"""What a relational memory is made of."""
 _PLAIN = (Tensor, nn.Parameter)  # not their subclasses, which may stand for something else
 
 
 @functools.cache
-def _has_numba() -> bool:
-    return importlib.util.find_spec("numba") is not None
+def has_kernels() -> bool:
+    """Whether numba is here and works; where it does not, that is said once."""
+    try:
+        from rmc_agents.fast import kernels  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    except (ImportError, RuntimeError) as error:
+        warnings.warn(f"the memory's fast path is not used, for numba does not work here: {error}", stacklevel=2)
+        return False
+    return True
 
 
-def available(module: nn.Module, tensors: Iterable[Tensor]) -> bool:
-    """Whether the fast path can stand in for ``module``, called with these tensors.
+def plain(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:
+    """Whether a compiled path may stand in for these modules, called with these tensors.
 
-    It knows float32 on the CPU and needs numba. A module that is traced, compiled, exported, transformed, carries hooks
-    or has had a part replaced by another kind is left to PyTorch, which could not look inside.
+    It knows float32 on the CPU. Modules that are traced, compiled, exported, transformed, watched by a mode or carry
+    hooks are left to PyTorch, which could not look inside.
     """
-    if not _has_numba() or torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None:  # within torch.func.vmap, grad and the like
         return False
-    modules, parameters = [module], list(tensors)
-    for child in modules:  # module.modules() and .parameters() would take a tenth of a small step
-        if child is not module and type(child).__name__ not in _PARTS:
+    if torch._C._len_torch_dispatch_stack() or nn.modules.module._has_any_global_hook():
+        return False
+    floating = list(tensors)
+    for module in modules:
+        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             return False
-        if child._forward_hooks or child._forward_pre_hooks or child._backward_hooks or child._backward_pre_hooks:
-            return False
-        modules += [grandchild for grandchild in child._modules.values() if grandchild is not None]
-        parameters += [parameter for parameter in child._parameters.values() if parameter is not None]
-    return all(
-        type(tensor) in _PLAIN and tensor.device.type == "cpu" and tensor.dtype == torch.float32
-        for tensor in parameters
-    )
+        for parameter in module._parameters.values():
+            if parameter is None:  # a layer without bias
+                return False
+            floating.append(parameter)
+    return all(type(t) in _PLAIN and t.device.type == "cpu" and t.dtype == torch.float32 for t in floating)

@@ -25,6 +25,8 @@ LOG2_E = np.float32(1.4426950408889634)
 LN_2_HIGH, LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440054690583e-4)  # ln 2 in two parts
 # Taylor's coefficients of exp from the second power up: on |r| <= ln(2) / 2 the remainder is below one part in 10^8.
 C2, C3, C4, C5, C6, C7 = (np.float32(1.0 / divisor) for divisor in (2.0, 6.0, 24.0, 120.0, 720.0, 5040.0))
+T3, T5 = np.float32(-1.0 / 3.0), np.float32(2.0 / 15.0)  # Taylor's coefficients of tanh
+NEAR = np.float32(0.05**2)
 BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
 
 
@@ -44,7 +46,9 @@ def _exp(x: Any) -> Any:
 def _tanh(x: Any) -> Any:
     e = _exp(-(x + x)) if x > ZERO else _exp(x + x)
     t = (ONE - e) / (ONE + e)
-    return t if x > ZERO else -t
+    square = x * x
+    near_zero = x * (ONE + square * (T3 + square * T5))  # where 1 - e would cancel
+    return near_zero if square < NEAR else (t if x > ZERO else -t)
 
 
 @_compiled

@@ -25,7 +25,8 @@ def has_onednn() -> bool:
     """Whether this PyTorch multiplies matrices with oneDNN, correctly."""
     if not torch.backends.mkldnn.is_available():
         return False
-    a, b = torch.linspace(-1, 1, 32).view(8, 4), torch.linspace(2, -3, 24).view(6, 4)
+    options: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
+    a, b = torch.linspace(-1, 1, 32, **options).view(8, 4), torch.linspace(2, -3, 24, **options).view(6, 4)
     try:
         return torch.allclose(torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], ""), a @ b.T, atol=1e-5)
     except (AttributeError, RuntimeError):
@@ -50,36 +51,40 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool
         return (result.relu_() if relu else result).to(x.dtype)
     worth_it = x.numel() * weight.shape[0] >= LEAST_MULTIPLICATIONS
     if worth_it and x.device.type == "cpu" and x.dtype == torch.float32 and has_onednn():
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
-    result = F.linear(x, weight, bias)
+        # It takes no heed of the bias's stride; and its own ReLU would turn NaN into 0.
+        bias = None if bias is None else bias.contiguous()
+        result = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    else:
+        result = F.linear(x, weight, bias)
     return result.relu_() if relu else result
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.dtype = dtype
-        return product(x, weight.to(dtype), None if bias is None else bias.to(dtype))
+        return product(x, weight.to(dtype), bias.to(dtype))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        d_x = product(gradient, weight.to(ctx.dtype).T) if ctx.needs_input_grad[0] else None
-        d_weight = weight_gradient(x, gradient, ctx.dtype) if ctx.needs_input_grad[1] else None
-        d_bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None
+        with torch.autocast("cpu", enabled=False):  # where backward is called says nothing of how forward was
+            d_x = product(gradient, weight.to(ctx.dtype).T) if ctx.needs_input_grad[0] else None
+            d_weight = weight_gradient(x, gradient, ctx.dtype) if ctx.needs_input_grad[1] else None
+            d_bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None
         return d_x, d_weight, d_bias, None
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """``torch.nn.functional.linear`` with :func:`product` forward and backward; differentiable once.
 
     ``dtype`` is that of the products; x and the result are float32.
     """
     if torch.is_grad_enabled():
         return _Linear.apply(x, weight, bias, dtype)
-    return product(x, weight.to(dtype), None if bias is None else bias.to(dtype))
+    return product(x, weight.to(dtype), bias.to(dtype))
 
 
 def weight_gradient(x: Tensor, gradient: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -23,8 +24,6 @@ from rmc_agents.fast.products import linear, product, weight_gradient
 
 if TYPE_CHECKING:
     from rmc_agents.rmc import RelationalMemory
-
-MATMUL_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Kind = TypeVar("Kind")
 
@@ -155,8 +154,8 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
         gated=core.gate_style is not None,
         num_heads=core.num_heads,
         key_size=core.key_size,
-        scale=blocks[0].scale,
-        dtype=MATMUL_DTYPES[core.matmul_dtype],
+        scale=core.scale,
+        dtype=getattr(torch, core.matmul_dtype),
     )
     parameters = Parameters(
         blocks=[
@@ -183,7 +182,7 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
         gate_inputs = core.gate_input(whole) + core.gate_bias  # [T, B, 1, 2G]
     else:
         gate_inputs = e.new_empty(*e.shape[:2], 1, 0)
-    initial = torch.eye(core.mem_slots, core.mem_size)  # rmc_agents.rmc.padded_identity
+    initial = core.initial_state(1)[0]
     reset = reset.contiguous()
     tensors = (e, e_qkv, gate_inputs, memory, *parameters.flat())
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
@@ -219,7 +218,8 @@ class _Unroll(torch.autograd.Function):
         reset, input_rows, input_qkv, *rest = ctx.saved_tensors
         parameters = Parameters.join(rest, ctx.sizes)
         tape = Tape.join(rest[len(parameters.flat()) :], ctx.sizes)
-        gradients = _backward(ctx.sizes, reset, input_rows, input_qkv, parameters, tape, d_outputs, d_memory)
+        with torch.autocast("cpu", enabled=False):  # where backward is called says nothing of how forward was
+            gradients = _backward(ctx.sizes, reset, input_rows, input_qkv, parameters, tape, d_outputs, d_memory)
         return (None, None, None, *gradients)
 
 
@@ -232,20 +232,20 @@ def _new_tape(sizes: Sizes, steps: int, input_qkv: Tensor, memory: Tensor, gate_
         kept = slots if number == sizes.num_blocks - 1 else rows
         blocks.append(
             BlockTape(
-                rows=torch.empty(steps, batch, come, width),
-                statistics=torch.empty(steps, batch, rows, 2),
-                probabilities=torch.empty(steps, batch, sizes.num_heads, kept, rows),
-                attention_normal=torch.empty(steps, batch, kept, width),
-                attention_inverse=torch.empty(steps, batch, kept),
-                mlp_normal=torch.empty(steps, batch, kept, width),
-                mlp_inverse=torch.empty(steps, batch, kept),
-                layers=torch.empty(sizes.mlp_layers, steps, batch, kept, width),
+                rows=memory.new_empty(steps, batch, come, width),
+                statistics=memory.new_empty(steps, batch, rows, 2),
+                probabilities=memory.new_empty(steps, batch, sizes.num_heads, kept, rows),
+                attention_normal=memory.new_empty(steps, batch, kept, width),
+                attention_inverse=memory.new_empty(steps, batch, kept),
+                mlp_normal=memory.new_empty(steps, batch, kept, width),
+                mlp_inverse=memory.new_empty(steps, batch, kept),
+                layers=memory.new_empty(sizes.mlp_layers, steps, batch, kept, width),
             )
         )
     full = (steps, batch, slots, width) if sizes.gated else (steps, 0, 0, 0)
     gates = (steps, batch, slots, gate_size) if sizes.gated else (steps, 0, 0, 0)
     pre: list[list[Tensor]] = [[] for _ in blocks]
-    return Tape(blocks, torch.empty(full), torch.empty(full), torch.empty(gates), pre)
+    return Tape(blocks, memory.new_empty(full), memory.new_empty(full), memory.new_empty(gates), pre)
 
 
 def _forward(
@@ -264,10 +264,10 @@ def _forward(
     batch, slots, width = memory.shape
     parameters = parameters.rounded(sizes.dtype)
     tape = _new_tape(sizes, steps if keep else 1, input_qkv, memory, gate_inputs.shape[-1])
-    outputs = torch.empty(steps, batch, slots * width)
-    attended = torch.empty(batch, slots, width)
+    outputs = memory.new_empty(steps, batch, slots * width)
+    attended = memory.new_empty(batch, slots, width)
     no_rows, no_qkv = (_array(memory.new_empty(batch, 0, size)) for size in (width, input_qkv.shape[-1]))
-    scale = kernels.np.float32(sizes.scale)
+    scale = np.float32(sizes.scale)
     norms = [[_array(tensor) for tensor in block[2:]] for block in parameters.blocks]
     saved = [BlockTape[Array](*(_array(tensor) for tensor in block)) for block in tape.blocks]
     new_memories = _array(outputs).reshape(steps, batch, slots, width)
@@ -344,16 +344,16 @@ def _backward(
     tanh_memories, tanh_attended, gates = _array(tape.tanh_memory), _array(tape.tanh_attended), _array(tape.gates)
     # Gradients of a few steps, gathered until they are worth one product with the inputs of the weights.
     gathered = min(steps, -(-ROWS_PER_WEIGHT_PRODUCT // (batch * slots)))
-    d_pre = [torch.empty(gathered, *tape.pre[number][0].shape) for number in range(sizes.num_blocks)]
-    d_layers = [torch.empty(sizes.mlp_layers, gathered, *block.layers.shape[2:]) for block in tape.blocks]
+    d_pre = [d_last.new_empty(gathered, *tape.pre[number][0].shape) for number in range(sizes.num_blocks)]
+    d_layers = [d_last.new_empty(sizes.mlp_layers, gathered, *block.layers.shape[2:]) for block in tape.blocks]
     d_input_rows, d_input_qkv = torch.zeros_like(input_rows), torch.zeros_like(input_qkv)
     d_gates = torch.empty_like(tape.gates)
-    nothing = _array(torch.empty(0, 0, 0))
+    nothing = _array(d_last.new_empty(0, 0, 0))
     no_qkv = _array(input_qkv.new_empty(batch, 0, input_qkv.shape[-1]))
-    d_attended = _array(torch.empty(batch, slots, width)) if sizes.gated else nothing
-    d_kept = kernels.np.empty_like(d_attended)
+    d_attended = _array(d_last.new_empty(batch, slots, width)) if sizes.gated else nothing
+    d_kept = np.empty_like(d_attended)
     d_rows = [torch.empty_like(block.attention_normal[0]) for block in tape.blocks]
-    scale, resets = kernels.np.float32(sizes.scale), _array(reset)
+    scale, resets = np.float32(sizes.scale), _array(reset)
     inputs_qkv, d_inputs_qkv, d_all_gates = _array(input_qkv), _array(d_input_qkv), _array(d_gates)
     d_memories = _array(d_outputs).reshape(steps, batch, slots, width)
 
@@ -375,7 +375,7 @@ def _backward(
         if stop - t > gathered:
             weight_gradients(t + 1, stop)
             stop = t + 1
-        place = t - max(0, stop - gathered)
+        place = t - max(0, stop - gathered)  # among the gathered rows, which are those of steps up to stop - 1
         d_tanh = nothing
         if parameters.gate is not None:
             kernels.gate_backward(
@@ -425,7 +425,7 @@ def _backward(
                 d_new = _array(d_projected)
             elif d_own.shape[1] > slots:
                 d_input_rows[t] = d_own[:, slots:]
-        d_before = kernels.np.zeros_like(d_memories[0]) if t == 0 else d_memories[t - 1].copy()
+        d_before = np.zeros_like(d_memories[0]) if t == 0 else d_memories[t - 1].copy()
         kernels.end_step_backward(
             resets[t], d_kept, _array(d_rows[0]), _array(d_projected), d_tanh, tanh_memories[t], d_before
         )

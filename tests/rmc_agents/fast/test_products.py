@@ -62,4 +62,13 @@ def test_what_is_not_finite_stays_visible() -> None:
     x, weight, _ = matrices(LARGE)
     x[3, 4] = float("nan")
     assert product(x, weight)[3].isnan().all()
+    assert product(x, weight, relu=True)[3].isnan().all()
     assert not product(x, weight)[4].isnan().any()
+
+
+@pytest.mark.parametrize("sizes", [SMALL, LARGE])
+def test_a_bias_of_any_stride(sizes: tuple[int, int, int]) -> None:
+    x, weight, _ = matrices(sizes)
+    every_second = torch.randn(2 * sizes[2])[::2]
+    for bias in (every_second, torch.full((1,), 0.5).expand(sizes[2])):
+        torch.testing.assert_close(product(x, weight, bias), F.linear(x, weight, bias), rtol=1e-4, atol=1e-4)

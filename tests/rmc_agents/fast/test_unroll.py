@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rmc_agents import RelationalMemory
-from rmc_agents.fast import available
+from rmc_agents import fast as fast_path
 from rmc_agents.fast import unroll as fast_unroll
 
 INPUT_SIZE = 6
@@ -73,7 +73,7 @@ def reference(core: RelationalMemory, dtype: torch.dtype) -> RelationalMemory:
 def test_equals_the_reference(configuration: dict[str, Any], shape: dict[str, int], seed: int) -> None:
     core = build(seed, **configuration)
     given = arguments(core, **shape)
-    assert available(core, given[:2])
+    assert core.takes_fast_path(*given[:2])
     fast = everything(core, *given)
     slow = everything(reference(core, torch.float32), *given)
     inputs, memory, reset = given
@@ -234,25 +234,159 @@ def test_hooks_are_called() -> None:
     assert len(seen) == 5
 
 
-def test_a_part_of_another_kind_is_used() -> None:
+class Linear(torch.nn.Linear):
+    """Of the same name, and something else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def linear_of_another_kind(core: RelationalMemory) -> None:
+    core.input_projection = Linear(INPUT_SIZE, core.mem_size)
+
+
+def no_activation(core: RelationalMemory) -> None:
+    del core.mlp[1]
+
+
+def another_activation(core: RelationalMemory) -> None:
+    core.mlp[1] = torch.nn.Tanh()
+
+
+def another_epsilon(core: RelationalMemory) -> None:
+    core.blocks[0].mlp_norm.eps = 0.5  # type: ignore[union-attr, assignment]
+
+
+def another_scale(core: RelationalMemory) -> None:
+    core.blocks[1].scale = 0.1  # type: ignore[assignment]
+
+
+def another_step(core: RelationalMemory) -> None:
+    core.step = lambda projected, memory: (memory.flatten(1), memory)  # type: ignore[method-assign]
+
+
+def another_beginning(core: RelationalMemory) -> None:
+    core.initial_state = lambda size, **_: torch.full((size, core.mem_slots, core.mem_size), 0.1)  # type: ignore
+
+
+def no_bias(core: RelationalMemory) -> None:
+    core.blocks[0].qkv.bias = None  # type: ignore[union-attr, assignment]
+
+
+def a_hook(core: RelationalMemory) -> None:
+    core.gate_memory.register_forward_hook(lambda module, given, output: 2 * output)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        linear_of_another_kind,
+        no_activation,
+        another_activation,
+        another_epsilon,
+        another_scale,
+        another_step,
+        another_beginning,
+        no_bias,
+        a_hook,
+    ],
+)
+def test_a_changed_module_is_computed_as_changed(change: Any) -> None:
+    core = build(num_blocks=2)
+    given = arguments(core)
+    assert core.takes_fast_path(*given[:2])
+    change(core)
+    assert not core.takes_fast_path(*given[:2])
+    changed = core(*given)[0]
+    core.fast = False
+    torch.testing.assert_close(changed, core(*given)[0])
+    assert not torch.allclose(changed, build(num_blocks=2)(*given)[0])
+
+
+def test_modes_see_every_operation() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counts = []
+    for fast in (True, False):
+        core = build(fast=fast)
+        given = arguments(core)
+        with FlopCounterMode(display=False) as counter:
+            core(*given)
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1]
+
+
+def test_backward_under_autocast_is_that_of_forward() -> None:
+    core = build(mem_slots=4, head_size=32, num_heads=4, gate_style=None)
+    given = arguments(core, batch=32)
+    plain = everything(core, *given)
+    generator = torch.Generator().manual_seed(0)
+    core.zero_grad()
+    outputs, final = core(*given)
+    gradients = [torch.randn(x.shape, generator=generator) for x in (outputs, final)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.autograd.backward([outputs, final], gradients)
+    for own, parameter in zip(plain[4:], core.parameters(), strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, own, rtol=1e-4, atol=1e-4)
+
+
+def test_defaults_of_another_type_and_device_change_nothing() -> None:
     core = build()
     given = arguments(core)
-    before = core(*given)[0]
-    core.mlp[1] = torch.nn.Tanh()
-    assert not available(core, given[:2])
-    assert not torch.allclose(core(*given)[0], before)
+    expected = everything(core, *given)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            outputs, _ = core(*given)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(outputs.detach(), expected[0])
+
+
+def test_a_numba_that_does_not_work_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = build()
+    given = arguments(core)
+    expected = core(*given)[0]
+    fast_path.has_kernels.cache_clear()
+    monkeypatch.setitem(sys.modules, "rmc_agents.fast.kernels", None)
+    monkeypatch.delattr(fast_path, "kernels", raising=False)
+    try:
+        outputs = core(*given)[0]
+    finally:
+        fast_path.has_kernels.cache_clear()
+    torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_recomputing_with_other_parameters_is_refused(fast: bool) -> None:
+    core = build(recompute_steps=2, fast=fast)
+    outputs, _ = core(*arguments(core))
+    with torch.no_grad():
+        core.mlp[0].bias.add_(1.0)  # type: ignore[union-attr, operator]
+    with pytest.raises(RuntimeError, match="changed in place"):
+        outputs.sum().backward()
+
+
+def test_recomputing_leaves_transforms_alone() -> None:
+    core = build(recompute_steps=2)
+    inputs, memory, reset = arguments(core)
+    gradient = torch.func.grad(lambda x: core(x, memory, reset)[0].sum())(inputs)
+    expected = inputs.clone().requires_grad_()
+    core(expected, memory, reset)[0].sum().backward()
+    torch.testing.assert_close(gradient, expected.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_left_to_pytorch() -> None:
     core = build()
     inputs, memory, reset = arguments(core)
-    assert available(core, (inputs, memory))
-    assert not available(core, (inputs.double(), memory))
-    assert not available(core.double(), (inputs, memory))
+    assert core.takes_fast_path(inputs, memory)
+    assert not core.takes_fast_path(inputs.double(), memory)
+    assert not core.double().takes_fast_path(inputs, memory)
     core.float()
-    assert not available(core, (inputs.to("meta"), memory))
+    assert not core.takes_fast_path(inputs.to("meta"), memory)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not available(core, (inputs, memory))
+        assert not core.takes_fast_path(inputs, memory)
     batched = torch.func.vmap(lambda x: core(x, memory, reset)[0])(torch.stack([inputs, 2 * inputs]))
     torch.testing.assert_close(batched[1], core(2 * inputs, memory, reset)[0], rtol=1e-4, atol=1e-5)
     program = torch.export.export(core, (inputs, memory, reset))
