@@ -133,10 +133,7 @@ class RayEngine:
             self._actors = {number: self._start_actor(number) for number in range(num_actors)}
             self._weights = self._learner.weights.remote()
             with _as_raised_in_the_process():
-                while not should_stop():
-                    if ray.wait([self._weights], timeout=POLL_SECONDS)[0]:
-                        ray.get(self._weights)  # a learner that cannot start says so here
-                        break
+                self._wait_for_learner()
         except BaseException:
             self.close()
             raise
@@ -224,7 +221,6 @@ class RayEngine:
         dropped = len(self._ready) + len(self._playing)
         self._learner = self._new_learner(None if state is None else state["learner"])
         self._weights = self._learner.weights.remote()
-        ray.get(self._weights)
         self._learning = None
         self._ready.clear()
         self._stale.update(self._playing)
@@ -233,6 +229,17 @@ class RayEngine:
         lost = self._updates - updates
         self._say(f"the learner died and goes on {where}: {lost:,} updates lost, {dropped} rollouts dropped")
         self._updates = updates
+        try:
+            self._wait_for_learner()
+        except RayActorError as again:
+            self._restart_learner(again)
+
+    def _wait_for_learner(self) -> None:
+        """Until a new learner has its weights, or a stop is asked for; one that cannot start says so here."""
+        while not self._should_stop():
+            if ray.wait([self._weights], timeout=POLL_SECONDS)[0]:
+                ray.get(self._weights)
+                return
 
     def _start_actor(self, number: int) -> Any:
         seed = actor_seed(self._config.seed, number, self._generation + self._restarts)
@@ -259,18 +266,18 @@ class RayEngine:
                 # Under load some outlive Ray's patience, and Ray does not know those of a start that was interrupted.
                 processes += _processes_of_ray(self._temporary)
                 for process in processes:
-                    with contextlib.suppress(psutil.NoSuchProcess):
+                    with contextlib.suppress(psutil.Error):
                         process.kill()
                 psutil.wait_procs(processes, timeout=CLOSE_SECONDS)
                 shutil.rmtree(self._temporary, ignore_errors=True)  # now that nobody writes there
 
 
 def _processes_of_ray(temporary: str) -> list[psutil.Process]:
-    """Those whose command line names Ray's temporary folder, and all they started."""
+    """Those started with an option that names Ray's temporary folder, and all they started."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if any(temporary in word for word in process.cmdline()):
+            if any(word.startswith("-") and temporary in word for word in process.cmdline()):
                 found += [process, *process.children(recursive=True)]
     return found
 
@@ -295,8 +302,9 @@ def make_temporary_folder() -> str:
     """
     for left in Path(tempfile.gettempdir()).glob("rmc-rl-*-*"):
         owner = left.name.split("-")[2]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)) and left.stat().st_uid == os.getuid():
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run may be removing it too
+            if owner.isdigit() and not psutil.pid_exists(int(owner)) and left.stat().st_uid == os.getuid():
+                shutil.rmtree(left, ignore_errors=True)
     return tempfile.mkdtemp(prefix=f"rmc-rl-{os.getpid()}-")
 
 
