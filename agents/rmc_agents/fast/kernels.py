@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from torch import Tensor
 
 Array = np.ndarray[Any, Any]
 
@@ -28,6 +29,18 @@ C2, C3, C4, C5, C6, C7 = (np.float32(1.0 / divisor) for divisor in (2.0, 6.0, 24
 T3, T5 = np.float32(-1.0 / 3.0), np.float32(2.0 / 15.0)  # Taylor's coefficients of tanh
 NEAR = np.float32(0.05**2)
 BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
+
+
+def view(tensor: Tensor) -> Array:
+    """What the functions here take for a tensor: its own memory, or a copy where it is not in order."""
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    return tensor.numpy() if tensor.is_contiguous() else tensor.contiguous().numpy()
+
+
+def number(value: float) -> Any:
+    """What the functions here take for a number."""
+    return np.float32(value)
 
 
 @_compiled

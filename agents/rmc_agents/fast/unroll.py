@@ -13,13 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from rmc_agents.fast import kernels
-from rmc_agents.fast.kernels import Array
+from rmc_agents.fast import has_kernels, kernels_torch
 from rmc_agents.fast.products import linear, product, weight_gradient
 
 if TYPE_CHECKING:
@@ -187,8 +185,19 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
     tensors = (e, e_qkv, gate_inputs, memory, *parameters.flat())
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return _Unroll.apply(sizes, initial, reset, *tensors)
-    outputs, _ = _forward(sizes, initial, reset, e, e_qkv, gate_inputs, memory, parameters, keep=False)
+    outputs, _ = _forward(
+        _operations(memory), sizes, initial, reset, e, e_qkv, gate_inputs, memory, parameters, keep=False
+    )
     return outputs, outputs[-1].view_as(memory).clone()
+
+
+def _operations(tensor: Tensor) -> Any:
+    """What lies between the products, for the device of ``tensor``."""
+    if tensor.device.type == "cpu" and has_kernels():
+        from rmc_agents.fast import kernels
+
+        return kernels
+    return kernels_torch
 
 
 class _Unroll(torch.autograd.Function):
@@ -206,7 +215,16 @@ class _Unroll(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         parameters = Parameters.join(list(tensors), sizes)
         outputs, tape = _forward(
-            sizes, initial, reset, input_rows, input_qkv, gate_inputs, memory, parameters, keep=True
+            _operations(memory),
+            sizes,
+            initial,
+            reset,
+            input_rows,
+            input_qkv,
+            gate_inputs,
+            memory,
+            parameters,
+            keep=True,
         )
         ctx.sizes = sizes
         ctx.save_for_backward(reset, input_rows, input_qkv, *tensors, *tape.flat())
@@ -218,8 +236,12 @@ class _Unroll(torch.autograd.Function):
         reset, input_rows, input_qkv, *rest = ctx.saved_tensors
         parameters = Parameters.join(rest, ctx.sizes)
         tape = Tape.join(rest[len(parameters.flat()) :], ctx.sizes)
-        with torch.autocast("cpu", enabled=False):  # where backward is called says nothing of how forward was
-            gradients = _backward(ctx.sizes, reset, input_rows, input_qkv, parameters, tape, d_outputs, d_memory)
+        with torch.autocast(
+            reset.device.type, enabled=False
+        ):  # where backward is called says nothing of how forward was
+            gradients = _backward(
+                _operations(reset), ctx.sizes, reset, input_rows, input_qkv, parameters, tape, d_outputs, d_memory
+            )
         return (None, None, None, *gradients)
 
 
@@ -249,6 +271,7 @@ def _new_tape(sizes: Sizes, steps: int, input_qkv: Tensor, memory: Tensor, gate_
 
 
 def _forward(
+    ops: Any,
     sizes: Sizes,
     initial: Tensor,
     reset: Tensor,
@@ -266,25 +289,25 @@ def _forward(
     tape = _new_tape(sizes, steps if keep else 1, input_qkv, memory, gate_inputs.shape[-1])
     outputs = memory.new_empty(steps, batch, slots * width)
     attended = memory.new_empty(batch, slots, width)
-    no_rows, no_qkv = (_array(memory.new_empty(batch, 0, size)) for size in (width, input_qkv.shape[-1]))
-    scale = np.float32(sizes.scale)
-    norms = [[_array(tensor) for tensor in block[2:]] for block in parameters.blocks]
-    saved = [BlockTape[Array](*(_array(tensor) for tensor in block)) for block in tape.blocks]
-    new_memories = _array(outputs).reshape(steps, batch, slots, width)
-    tanh_memories, tanh_attended, gates = _array(tape.tanh_memory), _array(tape.tanh_attended), _array(tape.gates)
-    inputs, inputs_qkv, inputs_gates = _array(input_rows), _array(input_qkv), _array(gate_inputs)
-    first, resets, before = _array(initial), _array(reset), _array(memory)
+    no_rows, no_qkv = (ops.view(memory.new_empty(batch, 0, size)) for size in (width, input_qkv.shape[-1]))
+    scale = ops.number(sizes.scale)
+    norms = [[ops.view(tensor) for tensor in block[2:]] for block in parameters.blocks]
+    saved = [BlockTape[Any](*(ops.view(tensor) for tensor in block)) for block in tape.blocks]
+    new_memories = ops.view(outputs).reshape(steps, batch, slots, width)
+    tanh_memories, tanh_attended, gates = ops.view(tape.tanh_memory), ops.view(tape.tanh_attended), ops.view(tape.gates)
+    inputs, inputs_qkv, inputs_gates = ops.view(input_rows), ops.view(input_qkv), ops.view(gate_inputs)
+    first, resets, before = ops.view(initial), ops.view(reset), ops.view(memory)
     for t in range(steps):
         k = t if keep else 0
-        kernels.begin_step(resets[t], first, before, saved[0].rows[k], tanh_memories[k])
+        ops.begin_step(resets[t], first, before, saved[0].rows[k], tanh_memories[k])
         for number, (block, own) in enumerate(zip(parameters.blocks, saved, strict=True)):
             pre = product(tape.blocks[number].rows[k], block.qkv_weight, block.qkv_bias)
             if keep:
                 tape.pre[number].append(pre)
             layers = tape.blocks[number].layers
             qkv_w, qkv_b, attention_w, attention_b, mlp_w, mlp_b = norms[number]
-            kernels.attention_forward(
-                _array(pre),
+            ops.attention_forward(
+                ops.view(pre),
                 inputs_qkv[t] if number == 0 else no_qkv,
                 own.rows[k],
                 inputs[t] if number == 0 else no_rows,
@@ -306,14 +329,14 @@ def _forward(
             if number < sizes.num_blocks - 1:
                 result = saved[number + 1].rows[k]
             else:
-                result = _array(attended) if sizes.gated else new_memories[t]
-            kernels.norm_forward(
-                own.layers[0, k], _array(added), mlp_w, mlp_b, own.mlp_normal[k], own.mlp_inverse[k], result
+                result = ops.view(attended) if sizes.gated else new_memories[t]
+            ops.norm_forward(
+                own.layers[0, k], ops.view(added), mlp_w, mlp_b, own.mlp_normal[k], own.mlp_inverse[k], result
             )
         if parameters.gate is not None:
-            kernels.gate_forward(
-                _array(attended),
-                _array(product(tape.tanh_memory[k], *parameters.gate)),
+            ops.gate_forward(
+                ops.view(attended),
+                ops.view(product(tape.tanh_memory[k], *parameters.gate)),
                 inputs_gates[t],
                 saved[0].rows[k],
                 tanh_attended[k],
@@ -325,6 +348,7 @@ def _forward(
 
 
 def _backward(
+    ops: Any,
     sizes: Sizes,
     reset: Tensor,
     input_rows: Tensor,
@@ -338,24 +362,23 @@ def _backward(
     slots = d_last.shape[1]
     gradients = Parameters.join([torch.zeros_like(tensor) for tensor in parameters.flat()], sizes)
     parameters = parameters.rounded(sizes.dtype)
-    norm_gradients = [[_array(tensor) for tensor in block[1:]] for block in gradients.blocks]
-    norms = [[_array(tensor) for tensor in block[2:]] for block in parameters.blocks]
-    saved = [BlockTape[Array](*(_array(tensor) for tensor in block)) for block in tape.blocks]
-    tanh_memories, tanh_attended, gates = _array(tape.tanh_memory), _array(tape.tanh_attended), _array(tape.gates)
+    norm_gradients = [[ops.view(tensor) for tensor in block[1:]] for block in gradients.blocks]
+    norms = [[ops.view(tensor) for tensor in block[2:]] for block in parameters.blocks]
+    saved = [BlockTape[Any](*(ops.view(tensor) for tensor in block)) for block in tape.blocks]
+    tanh_memories, tanh_attended, gates = ops.view(tape.tanh_memory), ops.view(tape.tanh_attended), ops.view(tape.gates)
     # Gradients of a few steps, gathered until they are worth one product with the inputs of the weights.
     gathered = min(steps, -(-ROWS_PER_WEIGHT_PRODUCT // (batch * slots)))
     d_pre = [d_last.new_empty(gathered, *tape.pre[number][0].shape) for number in range(sizes.num_blocks)]
     d_layers = [d_last.new_empty(sizes.mlp_layers, gathered, *block.layers.shape[2:]) for block in tape.blocks]
     d_input_rows, d_input_qkv = torch.zeros_like(input_rows), torch.zeros_like(input_qkv)
     d_gates = torch.empty_like(tape.gates)
-    nothing = _array(d_last.new_empty(0, 0, 0))
-    no_qkv = _array(input_qkv.new_empty(batch, 0, input_qkv.shape[-1]))
-    d_attended = _array(d_last.new_empty(batch, slots, width)) if sizes.gated else nothing
-    d_kept = np.empty_like(d_attended)
+    nothing = ops.view(d_last.new_empty(0, 0, 0))
+    no_qkv = ops.view(input_qkv.new_empty(batch, 0, input_qkv.shape[-1]))
+    d_attended = ops.view(d_last.new_empty(batch, slots, width)) if sizes.gated else nothing
+    d_kept = ops.view(d_last.new_empty(batch, slots, width)) if sizes.gated else nothing
     d_rows = [torch.empty_like(block.attention_normal[0]) for block in tape.blocks]
-    scale, resets = np.float32(sizes.scale), _array(reset)
-    inputs_qkv, d_inputs_qkv, d_all_gates = _array(input_qkv), _array(d_input_qkv), _array(d_gates)
-    d_memories = _array(d_outputs).reshape(steps, batch, slots, width)
+    scale, resets = ops.number(sizes.scale), ops.view(reset)
+    inputs_qkv, d_inputs_qkv, d_all_gates = ops.view(input_qkv), ops.view(d_input_qkv), ops.view(d_gates)
 
     def weight_gradients(start: int, stop: int) -> None:
         """Add the gradients of all weights from the gathered rows, which are those of steps start to stop - 1."""
@@ -369,37 +392,34 @@ def _backward(
                 d_weight.add_(weight_gradient(block.layers[index, start:stop], d_layer, sizes.dtype))
                 d_bias.add_(d_layer.flatten(0, -2).sum(0))
 
-    d_new = d_memories[-1] + _array(d_last)
+    d_outputs = d_outputs.view(steps, batch, slots, width)
+    d_memory = d_outputs[-1] + d_last
     stop = steps
     for t in reversed(range(steps)):
         if stop - t > gathered:
             weight_gradients(t + 1, stop)
             stop = t + 1
         place = t - max(0, stop - gathered)  # among the gathered rows, which are those of steps up to stop - 1
-        d_tanh = nothing
+        d_new, d_tanh = ops.view(d_memory), nothing
         if parameters.gate is not None:
-            kernels.gate_backward(
-                d_new, saved[0].rows[t], tanh_attended[t], gates[t], d_attended, d_all_gates[t], d_kept
-            )
-            d_tanh = _array(product(d_gates[t], parameters.gate[0].T))
+            ops.gate_backward(d_new, saved[0].rows[t], tanh_attended[t], gates[t], d_attended, d_all_gates[t], d_kept)
+            d_tanh = ops.view(product(d_gates[t], parameters.gate[0].T))
             d_new = d_attended
         for number in reversed(range(sizes.num_blocks)):
             own, d_own, first = saved[number], d_rows[number], number == 0
             d_qkv_b, d_norm_qkv_w, d_norm_qkv_b, d_attention_w, d_attention_b, d_mlp_w, d_mlp_b = norm_gradients[number]
             qkv_w, qkv_b, attention_w, _, mlp_w, _ = norms[number]
             d_added = d_layers[number][-1, place]
-            kernels.norm_backward(
-                d_new, own.mlp_normal[t], own.mlp_inverse[t], mlp_w, d_mlp_w, d_mlp_b, _array(d_added)
-            )
+            ops.norm_backward(d_new, own.mlp_normal[t], own.mlp_inverse[t], mlp_w, d_mlp_w, d_mlp_b, ops.view(d_added))
             d_through = product(d_added, parameters.mlp[-1][0].T)
             for index in reversed(range(sizes.mlp_layers - 1)):
                 d_layer = d_layers[number][index, place]
-                kernels.relu_backward(_array(d_through), own.layers[index + 1, t], _array(d_layer))
+                ops.relu_backward(ops.view(d_through), own.layers[index + 1, t], ops.view(d_layer))
                 d_through = product(d_layer, parameters.mlp[index][0].T)
-            kernels.attention_backward(
-                _array(d_added),
-                _array(d_through),
-                _array(tape.pre[number][t]),
+            ops.attention_backward(
+                ops.view(d_added),
+                ops.view(d_through),
+                ops.view(tape.pre[number][t]),
                 inputs_qkv[t] if first else no_qkv,
                 scale,
                 qkv_w,
@@ -415,31 +435,23 @@ def _backward(
                 d_attention_w,
                 d_attention_b,
                 d_qkv_b,
-                _array(d_own),
-                _array(d_pre[number][place]),
+                ops.view(d_own),
+                ops.view(d_pre[number][place]),
                 d_inputs_qkv[t] if first else no_qkv,
             )
             d_projected = product(d_pre[number][place], parameters.blocks[number].qkv_weight.T)
             if not first:
                 d_projected[:, : d_own.shape[1]] += d_own
-                d_new = _array(d_projected)
+                d_new = ops.view(d_projected)
             elif d_own.shape[1] > slots:
                 d_input_rows[t] = d_own[:, slots:]
-        d_before = np.zeros_like(d_memories[0]) if t == 0 else d_memories[t - 1].copy()
-        kernels.end_step_backward(
-            resets[t], d_kept, _array(d_rows[0]), _array(d_projected), d_tanh, tanh_memories[t], d_before
+        d_memory = torch.zeros_like(d_last) if t == 0 else d_outputs[t - 1].clone()
+        ops.end_step_backward(
+            resets[t], d_kept, ops.view(d_rows[0]), ops.view(d_projected), d_tanh, tanh_memories[t], ops.view(d_memory)
         )
-        d_new = d_before
     weight_gradients(0, stop)
     d_gate_inputs = d_gates.sum(2, keepdim=True) if sizes.gated else d_gates.new_zeros(steps, batch, 1, 0)
     if gradients.gate is not None:
         gradients.gate[0].add_(weight_gradient(tape.tanh_memory, d_gates))
         gradients.gate[1].add_(d_gate_inputs.sum((0, 1, 2)))
-    return [d_input_rows, d_input_qkv, d_gate_inputs, torch.from_numpy(d_new), *gradients.flat()]
-
-
-def _array(tensor: Tensor) -> Array:
-    """The tensor's own memory, or a copy where it is not in order, as the kernels need it."""
-    if tensor.requires_grad:
-        tensor = tensor.detach()
-    return tensor.numpy() if tensor.is_contiguous() else tensor.contiguous().numpy()
+    return [d_input_rows, d_input_qkv, d_gate_inputs, d_memory, *gradients.flat()]

@@ -10,7 +10,7 @@ import pytest
 from numba import njit
 
 from rmc_agents import rmc
-from rmc_agents.fast import kernels
+from rmc_agents.fast import kernels, kernels_torch
 
 Values = np.ndarray[Any, Any]
 
@@ -64,3 +64,4 @@ def test_edges(function: Any, given: list[float], expected: list[float]) -> None
 
 def test_the_norms_share_their_epsilon() -> None:
     assert np.float32(rmc.LAYER_NORM_EPSILON) == kernels.EPSILON
+    assert rmc.LAYER_NORM_EPSILON == kernels_torch.EPSILON

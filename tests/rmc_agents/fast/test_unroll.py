@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from rmc_agents import RelationalMemory
 from rmc_agents import fast as fast_path
+from rmc_agents.fast import kernels, kernels_torch
 from rmc_agents.fast import unroll as fast_unroll
 
 INPUT_SIZE = 6
@@ -68,9 +69,16 @@ def reference(core: RelationalMemory, dtype: torch.dtype) -> RelationalMemory:
     return twin
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@pytest.fixture(params=[kernels, kernels_torch], ids=["numba", "torch"])
+def operations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Both ways to compute what lies between the products; the second is that of other devices."""
+    monkeypatch.setattr(fast_unroll, "_operations", lambda tensor: request.param)
+    return request.param
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CONFIGURATIONS, SHAPES, st.integers(0, 2**16))
-def test_equals_the_reference(configuration: dict[str, Any], shape: dict[str, int], seed: int) -> None:
+def test_equals_the_reference(operations: Any, configuration: dict[str, Any], shape: dict[str, int], seed: int) -> None:
     core = build(seed, **configuration)
     given = arguments(core, **shape)
     assert core.takes_fast_path(*given[:2])
@@ -93,7 +101,9 @@ def test_equals_the_reference(configuration: dict[str, Any], shape: dict[str, in
 
 @pytest.mark.parametrize("gate_style", ["unit", "memory", None])
 @pytest.mark.parametrize("num_blocks", [1, 2])
-def test_at_sizes_that_are_used(gate_style: str | None, num_blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_sizes_that_are_used(
+    gate_style: str | None, num_blocks: int, operations: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Large enough for oneDNN, and for the weights' gradients to come in several products, one of them cut short."""
     core = build(mem_slots=4, head_size=32, num_heads=4, gate_style=gate_style, num_blocks=num_blocks)
     hidden = core.mlp[0]
