@@ -7,16 +7,17 @@ streams, checks what comes from outside, and saves and restores everything. The 
 are thin faces of a batch: of one game, or of many.
 """
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
+from rmc_envs.compiling import kernel
 from rmc_envs.random_stream import LARGEST_SEED, seed_stream
 
 Record = Any
@@ -40,7 +41,7 @@ class Outputs(NamedTuple):
     """bool [B]: the last step ended the episode, the next one begins another"""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def settle(outputs: Outputs, game: int, reward: float, terminated: bool, truncated: bool) -> None:
     """Write what a step of one game returned."""
     outputs.reward[game] = reward
@@ -49,7 +50,7 @@ def settle(outputs: Outputs, game: int, reward: float, terminated: bool, truncat
     outputs.needs_reset[game] = terminated or truncated
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _first_outside(actions: np.ndarray, count: int) -> int:
     """The first place in ``actions`` that is not in ``0 .. count - 1``; -1 if there is none."""
     for game in range(actions.size):
@@ -128,10 +129,17 @@ class Batch:
         self.all_started = False
         self._num_actions = int(game.action_space.n)
         self._pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0  # a forked process has the pool without its threads
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: all but the threads, which start again when they are needed."""
         return self.__dict__ | {"_pool": None}
+
+    def close(self) -> None:
+        """End the threads; they start again if they are needed."""
+        if self._pool is not None and self._pool_process == os.getpid():
+            self._pool.shutdown(wait=False)
+        self._pool = None
 
     def reset(self, seeds: Sequence[int | None], mask: np.ndarray, entropy: Callable[[], int]) -> None:
         """Begin an episode in the games of ``mask`` (bool [B]).
@@ -188,8 +196,9 @@ class Batch:
         return self.outputs
 
     def _step_in_threads(self) -> None:
-        if self._pool is None:
+        if self._pool is None or self._pool_process != os.getpid():
             self._pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="games")
+            self._pool_process = os.getpid()
         bounds = np.linspace(0, self.num_games, min(self.num_threads, self.num_games) + 1).astype(int)
         parts = [slice(first, last) for first, last in pairwise(bounds)]
         # Compiled kernels let go of Python's lock, so the threads run side by side.
@@ -216,12 +225,15 @@ class Batch:
         """Restore what ``get_state`` returned, for the same number of games of the same kind.
 
         Raises:
+            TypeError: no mapping.
             ValueError: a missing or unknown name, a wrong shape or dtype, or values no game can have. Nothing has
                 changed then.
         """
+        if not isinstance(arrays, Mapping):
+            raise TypeError(f"state must be a mapping from names to arrays, got {arrays!r}")
         own = self._arrays()
         if set(arrays) != set(own):
-            raise ValueError(f"state must hold exactly the arrays {sorted(own)}, got {sorted(arrays)}")
+            raise ValueError(f"state must hold exactly the arrays {sorted(own)}, got {list(arrays)}")
         restored = np.zeros_like(self.state)
         for name, array in own.items():
             given = np.asarray(arrays[name])
@@ -259,3 +271,26 @@ def check_count(name: str, value: Any, *, least: int = 1, most: int = 2**31 - 1)
     if not least <= value <= most:
         raise ValueError(f"{name} must be in {least} .. {most}, got {value}")
     return int(value)
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
+    """The option ``value``, which must be one of ``choices``.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    known = tuple(choices)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+    return value
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """The option ``value`` as a bool.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)

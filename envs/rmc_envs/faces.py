@@ -15,7 +15,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rmc_envs.batch import Batch, Game
+from rmc_envs.batch import Batch, Game, check_count, check_flag
 from rmc_envs.pixels import tile
 from rmc_envs.random_stream import LARGEST_SEED
 
@@ -97,7 +97,9 @@ class GameEnv(_Face, gymnasium.Env[np.ndarray, np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode. Without a seed the game's random stream goes on; there are no options."""
-        _refuse_options(options)
+        _refuse_options(_checked_options(options))
+        if seed is not None:
+            seed = check_count("seed", seed, least=0, most=LARGEST_SEED)
         super().reset(seed=seed)
         self._batch.reset([seed], self._everything, lambda: _entropy(self.np_random))
         self._show()
@@ -192,7 +194,7 @@ class GameVectorEnv(_Face, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     ) -> None:
         _check_render_mode(render_mode, self.metadata)
         self.render_mode = render_mode
-        self.copy = copy
+        self.copy = check_flag("copy", copy)
         try:
             self.autoreset_mode = AutoresetMode(autoreset_mode)
         except ValueError:
@@ -200,7 +202,7 @@ class GameVectorEnv(_Face, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise ValueError(f"autoreset_mode must be one of {modes}, got {autoreset_mode!r}") from None
         self.metadata = self.metadata | {"autoreset_mode": self.autoreset_mode}
         self._batch = Batch(self.game_class(**options), num_envs, num_threads)
-        self.num_envs = num_envs
+        self.num_envs = num_envs = self._batch.num_games
         self.single_observation_space = self._batch.game.observation_space
         self.single_action_space = self._batch.game.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -219,11 +221,12 @@ class GameVectorEnv(_Face, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         mask = self._reset_mask(options)
         if seed is None:
             seeds: Sequence[int | None] = [None] * self.num_envs
-        elif isinstance(seed, Sequence | np.ndarray):
+        elif isinstance(seed, Sequence) or (isinstance(seed, np.ndarray) and seed.ndim > 0):
             seeds = list(seed)
         else:
-            super().reset(seed=seed)
-            seeds = [seed + index for index in range(self.num_envs)]
+            first = check_count("seed", seed, least=0, most=LARGEST_SEED + 1 - self.num_envs)
+            super().reset(seed=first)
+            seeds = range(first, first + self.num_envs)
         self._batch.reset(seeds, mask, lambda: _entropy(self.np_random))
         observation = self._batch.outputs.observation
         return (observation.copy() if self.copy else observation), {}
@@ -277,8 +280,13 @@ class GameVectorEnv(_Face, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         frames = self._frames()
         return tile(frames) if frames else None
 
+    def close_extras(self, **kwargs: Any) -> None:
+        """End the threads, if there are any."""
+        if hasattr(self, "_batch"):  # Gymnasium closes what could not be made, too
+            self._batch.close()
+
     def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
-        remaining = dict(options or {})
+        remaining = _checked_options(options)
         mask = remaining.pop("reset_mask", None)
         _refuse_options(remaining)
         if mask is None:
@@ -293,10 +301,16 @@ class GameVectorEnv(_Face, VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
 
 def _check_render_mode(render_mode: str | None, metadata: dict[str, Any]) -> None:
-    if render_mode is not None and render_mode not in metadata["render_modes"]:
+    if render_mode is not None and not (isinstance(render_mode, str) and render_mode in metadata["render_modes"]):
         raise ValueError(f"render_mode must be None or one of {metadata['render_modes']}, got {render_mode!r}")
 
 
-def _refuse_options(options: dict[str, Any] | None) -> None:
+def _checked_options(options: Any) -> dict[str, Any]:
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"options must be a dictionary or None, got {options!r}")
+    return dict(options or {})
+
+
+def _refuse_options(options: dict[str, Any]) -> None:
     if options:
-        raise ValueError(f"options must be empty here, got {sorted(options)}")
+        raise ValueError(f"options must be empty here, got {list(options)}")

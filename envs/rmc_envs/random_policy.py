@@ -12,6 +12,8 @@ from typing import NamedTuple
 import gymnasium
 import numpy as np
 
+from rmc_envs.random_stream import LARGEST_SEED
+
 GAMES = 100
 
 
@@ -46,10 +48,12 @@ def random_episodes(task: str, episodes: int, seed: int) -> tuple[np.ndarray, np
     all games would favour short ones.
 
     Raises:
-        ValueError: ``episodes`` is not a positive multiple of 100.
+        ValueError: ``episodes`` is not a positive multiple of 100, or there is no such seed.
     """
     if episodes < GAMES or episodes % GAMES:
         raise ValueError(f"episodes must be a positive multiple of {GAMES}, got {episodes}")
+    if not 0 <= seed <= LARGEST_SEED + 1 - GAMES:
+        raise ValueError(f"seed must be in 0 .. {LARGEST_SEED + 1 - GAMES}, got {seed}")
     envs = gymnasium.make_vec("rmc_envs:rmc/MiniPacmanViewport-v0", num_envs=GAMES, task=task, copy=False)
     actions = np.random.default_rng(seed)
     envs.reset(seed=seed)

@@ -11,6 +11,8 @@ only: after editing this file, or another that kernels take functions or tables 
 import numpy as np
 from numba import njit
 
+from rmc_envs.compiling import kernel
+
 STREAM_WORDS = 4
 """64-bit words of generator state per game."""
 
@@ -24,7 +26,7 @@ _S11 = np.uint64(11)
 _UNIT = 2.0**-53
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def seed_stream(stream: np.ndarray, seed: np.uint64) -> None:
     """Fill ``stream`` from a 64-bit seed by four steps of splitmix64."""
     counter = np.uint64(seed)
@@ -40,7 +42,7 @@ def _rotate_left(word: np.uint64, shift: np.uint64) -> np.uint64:
     return (word << shift) | (word >> (_S64 - shift))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_word(stream: np.ndarray) -> np.uint64:
     """The next 64 random bits (xoshiro256++)."""
     a, b, c, d = stream[0], stream[1], stream[2], stream[3]
@@ -55,13 +57,13 @@ def next_word(stream: np.ndarray) -> np.uint64:
     return result
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def uniform(stream: np.ndarray) -> float:
     """A float64 uniform over [0, 1), from the 53 high bits."""
     return (next_word(stream) >> _S11) * _UNIT
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def below(stream: np.ndarray, count: int) -> np.int64:
     """An integer uniform over ``0 .. count - 1``; for counts under a million the bias is under 2**-12 of a part."""
     return np.int64(((next_word(stream) >> _S32) * np.uint64(count)) >> _S32)

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from numba import njit
 
 from rmc_envs import pixels
 from rmc_envs.batch import Game, Outputs, Record, check_count, settle
+from rmc_envs.compiling import kernel
 from rmc_envs.faces import GameEnv, GameVectorEnv
 from rmc_envs.random_stream import STREAM_WORDS, below
 
@@ -31,7 +31,7 @@ def memoryless_return(num_symbols: int = 4, length: int = 8) -> float:
     return (1 + (length - 1) / num_symbols) / length
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def start_episode(game: Record, num_symbols: int) -> None:
     """Draw a target and show it."""
     game.target = below(game.stream, num_symbols)
@@ -39,7 +39,7 @@ def start_episode(game: Record, num_symbols: int) -> None:
     game.frame = 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def play(game: Record, num_symbols: int, length: int, action: int) -> tuple[float, bool, bool]:
     """One step of one game: its reward, whether the episode ended, and False, for it is never cut short."""
     reward = 1.0 / length if action == game.target else 0.0
@@ -48,14 +48,14 @@ def play(game: Record, num_symbols: int, length: int, action: int) -> tuple[floa
     return reward, game.frame >= length, False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def observe(game: Record, observation: np.ndarray) -> None:
     """Fill ``observation [num_symbols]`` with the shown symbol, one-hot."""
     observation[:] = 0.0
     observation[game.shown] = 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def begin(state: np.ndarray, num_symbols: int, mask: np.ndarray) -> None:
     """Start an episode in every game where ``mask`` (bool [B]) is set."""
     for index in range(state.size):
@@ -63,14 +63,14 @@ def begin(state: np.ndarray, num_symbols: int, mask: np.ndarray) -> None:
             start_episode(state[index], num_symbols)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw(state: np.ndarray, observation: np.ndarray) -> None:
     """Fill every game's row of ``observation [B, num_symbols]``."""
     for index in range(state.size):
         observe(state[index], observation[index])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def step(state: np.ndarray, num_symbols: int, length: int, outputs: Outputs) -> None:
     """Play ``outputs.action`` in every game, or start the next episode where the last one ended."""
     for index in range(state.size):
@@ -110,12 +110,12 @@ class RepeatFirst(Game):
         draw(state, observation)
 
     def impossible_fields(self, state: np.ndarray) -> list[str]:
-        """Symbols that do not exist, and a negative frame."""
+        """Symbols that do not exist, and a frame after the end."""
         symbols = np.arange(self.num_symbols)
         possible = {
             "target": np.isin(state["target"], symbols).all(),
             "shown": np.isin(state["shown"], symbols).all(),
-            "frame": (state["frame"] >= 0).all(),
+            "frame": ((state["frame"] >= 0) & (state["frame"] <= self.length)).all(),
         }
         return [name for name, holds in possible.items() if not holds]
 

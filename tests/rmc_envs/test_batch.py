@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rmc_envs
-from rmc_envs.batch import check_count
+from rmc_envs.batch import check_choice, check_count, check_flag
 
 IDS = list(rmc_envs.ENVIRONMENTS)
 FixedActions = Callable[[int, int, int], np.ndarray]
@@ -112,6 +112,8 @@ def test_wrong_states_are_refused_and_change_nothing(env_id: str) -> None:
             envs.set_state(broken)
         after = envs.get_state()
         assert all(np.array_equal(after[name], state[name]) for name in state)
+    with pytest.raises(TypeError, match="state must be a mapping"):
+        envs.set_state(None)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +126,19 @@ def test_check_count_refuses(value: Any, error: type[Exception]) -> None:
 
 def test_check_count_takes_numpy_integers() -> None:
     assert check_count("length", np.int16(3)) == 3
+
+
+@pytest.mark.parametrize("value", ["c", "", None, 1, ["a"], np.array(["a", "b"])])
+def test_check_choice_refuses(value: Any) -> None:
+    with pytest.raises(ValueError, match="letter must be one of a, b, got"):
+        check_choice("letter", value, {"a": 1, "b": 2})
+
+
+@pytest.mark.parametrize("value", [0, 1, "no", None, np.array([True, False])])
+def test_check_flag_refuses(value: Any) -> None:
+    with pytest.raises(TypeError, match="copy must be True or False, got"):
+        check_flag("copy", value)
+
+
+def test_check_flag_takes_numpy_bools() -> None:
+    assert check_flag("copy", np.False_) is False

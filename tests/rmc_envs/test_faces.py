@@ -1,7 +1,11 @@
 """The scalar and the vector face of every game: equal to each other, strict with what they are given."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +188,40 @@ def test_threads_change_nothing(env_id: str, num_threads: int, fixed_actions: Fi
         vector(env_id, games, num_threads=0)
 
 
+def test_closing_ends_the_threads() -> None:
+    before = set(threading.enumerate())
+    envs = vector("rmc/RepeatFirst-v0", 8, num_threads=2)
+    envs.reset(seed=0)
+    envs.step(np.zeros(8, int))
+    workers = set(threading.enumerate()) - before
+    assert len(workers) > 0
+    envs.close()
+    for worker in workers:
+        worker.join(10)
+        assert not worker.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_threads_after_a_fork() -> None:
+    """In an interpreter of its own: pytest's may hold threads that a fork should not meet."""
+    code = """
+import os, signal
+import gymnasium, numpy as np, rmc_envs
+envs = gymnasium.make_vec("rmc/RepeatFirst-v0", num_envs=8, num_threads=2)
+envs.reset(seed=0)
+envs.step(np.zeros(8, int))
+child = os.fork()
+if child == 0:
+    signal.alarm(20)  # ends a child that waits for threads it does not have
+    rewards = envs.step(np.zeros(8, int))[1]
+    envs.close()
+    os._exit(0 if rewards.shape == (8,) else 1)
+assert os.waitpid(child, 0)[1] == 0
+envs.step(np.zeros(8, int))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def copies(env: Any) -> list[Any]:
     return [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
 
@@ -316,16 +354,34 @@ def test_wrong_batches_of_actions_change_nothing(actions: Any, error: type[Excep
 
 @pytest.mark.parametrize(
     ("seed", "error"),
-    [([1, 2], ValueError), ([1, 2, -3], ValueError), (2**64 - 2, ValueError), ([1, 2, "3"], TypeError)],
+    [
+        ([1, 2], ValueError),
+        ([1, 2, -3], ValueError),
+        (2**64 - 2, ValueError),
+        (-1, ValueError),
+        ([1, 2, "3"], TypeError),
+        (True, TypeError),
+        (1.0, TypeError),
+        (np.array(1.0), TypeError),
+    ],
 )
 def test_wrong_seeds_of_a_batch(seed: Any, error: type[Exception]) -> None:
-    with pytest.raises(error, match="seed"):
+    with pytest.raises(error, match="seed must"):
         vector("rmc/RepeatFirst-v0", 3).reset(seed=seed)
 
 
-def test_scalar_seed_out_of_range() -> None:
-    with pytest.raises(ValueError, match="seed"):
-        scalar("rmc/RepeatFirst-v0").reset(seed=2**64)
+@pytest.mark.parametrize(
+    ("seed", "error"), [(2**64, ValueError), (-1, ValueError), (True, TypeError), ("1", TypeError)]
+)
+def test_wrong_seeds_of_one_game(seed: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="seed must"):
+        scalar("rmc/RepeatFirst-v0").reset(seed=seed)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint8])
+def test_numpy_seeds_are_plain_seeds(number: type[np.integer]) -> None:
+    for env in (scalar("rmc/MiniPacman-v0"), vector("rmc/MiniPacman-v0", 3)):
+        np.testing.assert_array_equal(env.reset(seed=number(7))[0], env.reset(seed=7)[0])
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -412,6 +468,9 @@ def test_unknown_reset_options() -> None:
         scalar("rmc/RepeatFirst-v0").reset(options={"level": 3})
     with pytest.raises(ValueError, match="options"):
         vector("rmc/RepeatFirst-v0", 3).reset(options={"level": 3})
+    for env in (scalar("rmc/RepeatFirst-v0"), vector("rmc/RepeatFirst-v0", 3)):
+        with pytest.raises(TypeError, match="options must be a dictionary or None, got 5"):
+            env.reset(options=5)
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -427,6 +486,8 @@ def test_copy_option(env_id: str) -> None:
     env = scalar(env_id)
     first, _ = env.reset(seed=0)
     assert not np.shares_memory(first, env.step(0)[0])
+    with pytest.raises(TypeError, match="copy must be True or False, got 'yes'"):
+        vector(env_id, 2, copy="yes")
 
 
 @pytest.mark.parametrize("num_envs", [0, -1, 2.0])

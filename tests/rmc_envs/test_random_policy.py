@@ -34,6 +34,12 @@ def test_wrong_number_of_episodes(episodes: int) -> None:
         random_episodes("regular", episodes, seed=0)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**64])
+def test_wrong_seeds(seed: int) -> None:
+    with pytest.raises(ValueError, match=r"seed must be in 0 \.\. \d+, got"):
+        random_episodes("regular", 100, seed)
+
+
 def test_command_prints_a_line_for_each_task(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

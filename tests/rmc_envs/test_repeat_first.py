@@ -86,6 +86,14 @@ def test_symbols_that_do_not_exist_are_refused(field: str) -> None:
         envs.set_state(envs.get_state() | {field: np.array([0, 4], np.int32)})
 
 
+@pytest.mark.parametrize("frame", [-1, 9, 2**31 - 1])
+def test_frames_outside_the_episode_are_refused(frame: int) -> None:
+    envs = vector(2)
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match="frame"):
+        envs.set_state(envs.get_state() | {"frame": np.array([8, frame], np.int32)})
+
+
 def test_frame_shows_the_symbol_the_target_and_the_time() -> None:
     env: Any = gymnasium.make("rmc/RepeatFirst-v0", render_mode="rgb_array").unwrapped
     env.reset(seed=0)

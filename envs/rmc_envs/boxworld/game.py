@@ -202,8 +202,8 @@ class BoxWorldEnv(GameEnv):
     uniform over their ranges. Each distractor starts with the lock of a random box of the solution; its keys are random
     among those the solution does not use, so distractors may share keys. Which key has which colour is random.
     The loose key, then the boxes, are put on random places where they touch neither each other nor the wall; then the
-    agent on a random empty cell, in neither the top row nor the last column. After 200 failed tries the level is drawn
-    anew, so small levels are more frequent where space is short.
+    agent on a random empty cell, in neither the top nor the bottom row nor the last column. After 200 failed tries the
+    level is drawn anew, so small levels are more frequent where space is short.
 
     ## Episode End
     The episode terminates when the gem is taken or a distractor is opened, and is truncated after ``max_steps`` steps.

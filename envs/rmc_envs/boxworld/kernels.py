@@ -22,6 +22,7 @@ from rmc_envs.boxworld.levels import (
     Ranges,
     start_level,
 )
+from rmc_envs.compiling import kernel
 from rmc_envs.random_stream import STREAM_WORDS
 
 NUM_ACTIONS = 4
@@ -87,7 +88,7 @@ def new_state(num_games: int, grid_size: int) -> np.ndarray:
     return state
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def start_episode(game: Record, ranges: Ranges) -> None:
     """Begin an episode on a new level; the game's random stream goes on."""
     game.frame = 0
@@ -97,7 +98,7 @@ def start_episode(game: Record, ranges: Ranges) -> None:
     start_level(game, ranges)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def play(game: Record, max_steps: int, action: int) -> tuple[float, bool, bool]:
     """One step of one game: its reward, whether it ended the level, whether the episode ran into ``max_steps``."""
     board = game.board
@@ -134,7 +135,7 @@ def _paint(picture: np.ndarray, row: int, column: int, cell: int) -> None:
     picture[row, column, 2] = COLOURS[cell, 2]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw_room(game: Record, picture: np.ndarray) -> None:
     """Draw the whole board, ``picture [side, side, 3]``, with the key held in the top left cell of the wall."""
     side = game.board.shape[0]
@@ -146,7 +147,7 @@ def draw_room(game: Record, picture: np.ndarray) -> None:
     _paint(picture, game.agent_row, game.agent_column, AGENT)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw_window(game: Record, picture: np.ndarray) -> None:
     """Draw the window around the agent, ``picture [5, 5, 6]``.
 
@@ -168,7 +169,7 @@ def draw_window(game: Record, picture: np.ndarray) -> None:
     _paint(picture, VIEW // 2, VIEW // 2, AGENT)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def observe(game: Record, picture: np.ndarray) -> None:
     """Fill ``picture [h, w, 3]`` with the whole board or, if it has six planes, with the window around the agent."""
     if picture.shape[2] == 3:
@@ -177,7 +178,7 @@ def observe(game: Record, picture: np.ndarray) -> None:
         draw_window(game, picture)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def begin(state: np.ndarray, ranges: Ranges, mask: np.ndarray) -> None:
     """Start an episode in every game where ``mask`` (bool [B]) is set."""
     for index in range(mask.size):
@@ -185,14 +186,14 @@ def begin(state: np.ndarray, ranges: Ranges, mask: np.ndarray) -> None:
             start_episode(state[index], ranges)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw(state: np.ndarray, observation: np.ndarray) -> None:
     """Draw every game's row of ``observation [B, h, w, planes]``."""
     for index in range(state.size):
         observe(state[index], observation[index])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def step(state: np.ndarray, ranges: Ranges, max_steps: int, outputs: Outputs) -> None:
     """Play ``outputs.action`` in every game, or start the next episode where the last one ended, and draw it."""
     for index in range(state.size):

@@ -13,9 +13,9 @@ code: where space is short, long levels are therefore rarer than short ones.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from rmc_envs.batch import Record
+from rmc_envs.compiling import kernel
 from rmc_envs.random_stream import below
 
 NUM_COLOURS = 20
@@ -75,13 +75,13 @@ def room_for(grid_size: int) -> int:
     return -(-columns // 3) * -(-rows // 2) + (columns % 3 == 0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _within(game: Record, least: int, most: int) -> int:
     """A random integer, both bounds included."""
     return int(least + below(game.stream, most - least + 1))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _has_room(board: np.ndarray, row: int, column: int) -> bool:
     """Whether a box whose left cell is ``row, column`` would touch nothing."""
     for r in range(row - 1, row + 2):
@@ -91,7 +91,7 @@ def _has_room(board: np.ndarray, row: int, column: int) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _place(game: Record, content: int, lock: int, tries: int) -> int:
     """Put down a box, or a loose key where ``lock`` is EMPTY, and return the tries left: below 0, there was no place.
 
@@ -109,7 +109,7 @@ def _place(game: Record, content: int, lock: int, tries: int) -> int:
     return tries
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _place_agent(game: Record, tries: int) -> int:
     """Put the agent on an empty cell and return the tries left, as ``_place`` does."""
     side = game.board.shape[0]
@@ -123,7 +123,7 @@ def _place_agent(game: Record, tries: int) -> int:
     return tries
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lay_out(game: Record, ranges: Ranges) -> bool:
     """Draw one level and try to lay it out; whether that succeeded."""
     game.board[1:-1, 1:-1] = EMPTY
@@ -158,7 +158,7 @@ def _lay_out(game: Record, ranges: Ranges) -> bool:
     return _place_agent(game, tries) >= 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fits(game: Record, ranges: Ranges) -> bool:
     """Whether one of 200 levels drawn from ``ranges`` could be laid out."""
     failed = 0
@@ -167,7 +167,7 @@ def fits(game: Record, ranges: Ranges) -> bool:
     return failed < LAYOUTS
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def start_level(game: Record, ranges: Ranges) -> None:
     """Lay out a level drawn from ``ranges``, which must fit the board."""
     while not _lay_out(game, ranges):

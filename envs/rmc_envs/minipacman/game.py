@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from rmc_envs.batch import Game, Outputs, check_count
+from rmc_envs.batch import Game, Outputs, check_choice, check_count, check_flag
 from rmc_envs.faces import GameEnv, GameVectorEnv
 from rmc_envs.minipacman import drawing, kernels
 from rmc_envs.minipacman.maze import COLUMNS, FOOD, FULL_GROUND, OPEN_CELLS, OUTSIDE, ROWS, WALL
@@ -32,19 +32,15 @@ class MiniPacman(Game):
         fast_pacman: bool = False,
         observation: str = "rgb",
     ) -> None:
-        if task not in TASKS:
-            raise ValueError(f"task must be one of {', '.join(TASKS)}, got {task!r}")
-        if not isinstance(fast_pacman, bool | np.bool_):
-            raise TypeError(f"fast_pacman must be True or False, got {fast_pacman!r}")
-        if observation not in OBSERVATION_CHANNELS:
-            raise ValueError(f"observation must be one of {', '.join(OBSERVATION_CHANNELS)}, got {observation!r}")
-        self.task = TASKS[task]._replace(
-            first_level=check_count("level", level, most=kernels.LARGEST_LEVEL), fast_pacman=bool(fast_pacman)
+        self.task = TASKS[check_choice("task", task, TASKS)]._replace(
+            first_level=check_count("level", level, most=kernels.LARGEST_LEVEL),
+            fast_pacman=check_flag("fast_pacman", fast_pacman),
         )
         if time_limit is not None:
             self.task = self.task._replace(time_limit=check_count("time_limit", time_limit))
         self.max_steps = check_count("max_steps", max_steps)
-        self.observation_space = spaces.Box(0, 255, (*self.view_shape, OBSERVATION_CHANNELS[observation]), np.uint8)
+        channels = OBSERVATION_CHANNELS[check_choice("observation", observation, OBSERVATION_CHANNELS)]
+        self.observation_space = spaces.Box(0, 255, (*self.view_shape, channels), np.uint8)
         self.action_space = spaces.Discrete(kernels.NUM_ACTIONS)
 
     def new_state(self, num_games: int) -> np.ndarray:
@@ -67,6 +63,8 @@ class MiniPacman(Game):
         """Cells one cannot stand on, counts that do not fit, and the like."""
         ground, closed = state["ground"], FULL_GROUND != FOOD
         alive = np.arange(kernels.MAX_GHOSTS) < state["num_ghosts"][:, None]
+        frame = state["frame"].astype(np.int64)
+        reachable = kernels.LARGEST_LEVEL + 2 * frame  # pacman and the ghosts can each clear a level in one step
         possible = {
             "ground": (ground[:, closed] == FULL_GROUND[closed]).all() and (ground[:, ~closed] <= FOOD).all(),
             "food_left": (state["food_left"] == (ground == FOOD).sum(axis=1)).all(),
@@ -77,9 +75,9 @@ class MiniPacman(Game):
             "ghosts": np.isin(state["ghosts"][alive], OPEN_CELLS).all(),
             "ghost_headings": np.isin(state["ghost_headings"][alive], np.arange(4)).all(),
             "power": np.isin(state["power"], np.arange(kernels.POWER_STEPS + 1)).all(),
-            "level": (state["level"] >= 1).all(),
-            "timer": (state["timer"] >= 0).all(),
-            "frame": (state["frame"] >= 0).all(),
+            "level": ((state["level"] >= 1) & (state["level"] <= reachable)).all(),
+            "timer": ((state["timer"] >= 0) & (state["timer"] <= self.max_steps)).all(),
+            "frame": ((frame >= 0) & (frame <= self.max_steps)).all(),
             "score": np.isfinite(state["score"]).all(),
         }
         return [name for name, holds in possible.items() if not holds]
@@ -100,10 +98,9 @@ class MiniPacmanViewport(MiniPacman):
 
     def __init__(self, *, outside: str = "wall", **options: Any) -> None:
         super().__init__(**options)
-        if outside not in OUTSIDE_COLOURS:
-            raise ValueError(f"outside must be one of {', '.join(OUTSIDE_COLOURS)}, got {outside!r}")
+        ground = OUTSIDE_COLOURS[check_choice("outside", outside, OUTSIDE_COLOURS)]
         self.colours = kernels.GROUND_COLOURS.copy()
-        self.colours[OUTSIDE] = self.colours[OUTSIDE_COLOURS[outside]]
+        self.colours[OUTSIDE] = self.colours[ground]
 
     def frame(self, state: np.ndarray, game: int) -> np.ndarray:
         """The maze with the viewport outlined and the rest dimmed, uint8 [384, 480, 3]."""
@@ -124,9 +121,10 @@ class MiniPacmanEnv(GameEnv):
     a ghost eaten is gone until the next level. A cleared level gives way to the next within the same episode. Five
     tasks share these moves and differ in what they pay and in when a level is cleared.
 
-    In a step pacman moves and eats, then each ghost meets pacman or moves. A ghost moves with probability
-    ``0.5 + 0.1 (level - 1)``, half of it while pacman has power. It never turns round: it follows corridors, and at
-    a junction takes the way that points most towards pacman (1 time in 20, any), or least while pacman has power.
+    In a step pacman moves and eats; then each ghost in turn meets pacman where it stands, moves, and meets it there. A
+    ghost moves with probability ``0.5 + 0.1 (level - 1)``, half of it while pacman has power. It never turns round: it
+    follows corridors, and at a junction takes the way that points most towards pacman (1 time in 20, any), or least
+    while pacman has power. At most one ghost is eaten in a step, and those after it do not move then.
 
     ## Action Space
     ``Discrete(5)``: 0 stay, 1 right, 2 up, 3 left, 4 down. Moving into a wall is staying.

@@ -8,9 +8,9 @@ by its timer the new level is shown.
 """
 
 import numpy as np
-from numba import njit
 
 from rmc_envs.batch import Outputs, Record, settle
+from rmc_envs.compiling import kernel
 from rmc_envs.minipacman.maze import (
     CELL_COLUMN,
     CELL_ROW,
@@ -94,12 +94,12 @@ def new_state(num_games: int) -> np.ndarray:
     return state
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _random_open_cell(game: Record) -> int:
     return OPEN_CELLS[below(game.stream, OPEN_CELLS.size)]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _random_exit(game: Record, cell: int, excluded: int) -> int:
     """A direction uniform over the exits of ``cell``, leaving out ``excluded`` (-1 for none)."""
     choices = NUM_EXITS[cell] - (excluded >= 0 and EXITS[cell, excluded])
@@ -112,7 +112,7 @@ def _random_exit(game: Record, cell: int, excluded: int) -> int:
     return 0  # not reached: there are ``choices`` directions
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def start_level(game: Record, level: int) -> None:
     """Lay out a level: food everywhere, two pills, pacman, and the level's ghosts at a distance from it."""
     game.level = level
@@ -139,7 +139,7 @@ def start_level(game: Record, level: int) -> None:
         game.ghost_headings[ghost] = _random_exit(game, cell, -1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def start_episode(game: Record, task: Task) -> None:
     """Begin an episode at the task's first level; the game's random stream goes on."""
     game.frame = 0
@@ -147,7 +147,7 @@ def start_episode(game: Record, task: Task) -> None:
     start_level(game, task.first_level)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def ghost_turn(game: Record, cell: int, heading: int) -> int:
     """The direction in which a ghost on ``cell`` moves: straight on in corridors, a choice at junctions."""
     reverse = heading ^ 2
@@ -176,7 +176,7 @@ def ghost_turn(game: Record, cell: int, heading: int) -> int:
     return best
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _remove_ghost(game: Record, ghost: int) -> None:
     """Take one ghost away; those after it move up, so that the order of moving stays."""
     game.num_ghosts -= 1
@@ -185,7 +185,7 @@ def _remove_ghost(game: Record, ghost: int) -> None:
         game.ghost_headings[later] = game.ghost_headings[later + 1]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _move_pacman(game: Record, task: Task, action: int) -> float:
     """Move pacman, eat what lies there, and return the reward for it. A cleared level gives way to the next at once."""
     cell = game.pacman
@@ -215,7 +215,7 @@ def _move_pacman(game: Record, task: Task, action: int) -> float:
     return reward
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _move_pacman_twice(game: Record, task: Task, action: int) -> float:
     """``_move_pacman``, and once more in the same direction if there is a way and the level goes on."""
     level, cell = game.level, game.pacman
@@ -225,12 +225,12 @@ def _move_pacman_twice(game: Record, task: Task, action: int) -> float:
     return reward
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _move_ghosts(game: Record, task: Task) -> tuple[float, bool]:
     """Let every ghost in turn meet pacman and move; return the reward and whether pacman died.
 
     A ghost meets pacman where it stands before its move and where it stands after it. At most one ghost is eaten in a
-    step: it and the ghosts after it do not move. A death stops nothing, so it can be paid for more than once: by
+    step: the ghosts after it do not move. A death stops nothing, so it can be paid for more than once: by
     another ghost, or by the same one when it would move on but faces a wall. (The original's mean returns at random
     play are reached with this only; see ``random_policy.py``.)
     """
@@ -264,7 +264,7 @@ def _move_ghosts(game: Record, task: Task) -> tuple[float, bool]:
     return reward, dead
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def play(game: Record, task: Task, max_steps: int, action: int) -> tuple[float, bool, bool]:
     """One step of one game: its reward, whether pacman died, whether the episode ran into ``max_steps`` instead."""
     game.frame += 1
@@ -283,12 +283,12 @@ def play(game: Record, task: Task, max_steps: int, action: int) -> tuple[float, 
     return reward, dead, not dead and game.frame >= max_steps
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _paint(picture: np.ndarray, row: int, column: int, colour: tuple[int, int, int]) -> None:
     picture[row, column, 0], picture[row, column, 1], picture[row, column, 2] = colour
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw_game(game: Record, colours: np.ndarray, top: int, left: int, picture: np.ndarray) -> None:
     """Draw the part of the maze that begins at row ``top``, column ``left`` and has the size of ``picture [h, w, 3]``.
 
@@ -318,7 +318,7 @@ def draw_game(game: Record, colours: np.ndarray, top: int, left: int, picture: n
     _paint(picture, CELL_ROW[pacman] - top, CELL_COLUMN[pacman] - left, PACMAN_COLOUR)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw_planes(game: Record, colours: np.ndarray, top: int, left: int, planes: np.ndarray) -> None:
     """As ``draw_game``, but each kind of thing in a plane of its own (``PLANES``): ``planes [h, w, 6]``, 0 or 255.
 
@@ -349,7 +349,7 @@ def draw_planes(game: Record, colours: np.ndarray, top: int, left: int, planes: 
                 planes[row, column, 5] = 255
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def observe(game: Record, colours: np.ndarray, picture: np.ndarray) -> None:
     """Fill ``picture [h, w, 3 or 6]`` with the whole maze or, if it has not its size, the window around pacman."""
     top = left = 0
@@ -362,7 +362,7 @@ def observe(game: Record, colours: np.ndarray, picture: np.ndarray) -> None:
         draw_planes(game, colours, top, left, picture)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def begin(state: np.ndarray, task: Task, mask: np.ndarray) -> None:
     """Start an episode in every game where ``mask`` (bool [B]) is set."""
     for index in range(mask.size):
@@ -370,14 +370,14 @@ def begin(state: np.ndarray, task: Task, mask: np.ndarray) -> None:
             start_episode(state[index], task)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def draw(state: np.ndarray, colours: np.ndarray, observation: np.ndarray) -> None:
     """Draw every game's row of ``observation [B, h, w, 3]``."""
     for index in range(state.size):
         observe(state[index], colours, observation[index])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def step(state: np.ndarray, task: Task, max_steps: int, colours: np.ndarray, outputs: Outputs) -> None:
     """Play ``outputs.action`` in every game, or start the next episode where the last one ended, and draw it."""
     for index in range(state.size):

@@ -375,7 +375,7 @@ def test_level_timer(task: str, time_limit: int | None, limit: int) -> None:
 
 @pytest.mark.parametrize("task", ["regular", "hunt", "ambush", "rush"])
 def test_no_timer_without_a_limit(task: str) -> None:
-    assert play(position(task=task, timer=10_000), STAY)[0]["level"] == 1
+    assert play(position(task=task, timer=10_000, max_steps=20_000), STAY)[0]["level"] == 1
 
 
 def test_frame_cap_truncates() -> None:
