@@ -74,8 +74,9 @@ class RelationalMemory(Core):
             of the projected rows, a choice of this package that the paper does not cover; with n = 1 it is
             the vector input's gate.
         fast: whether whole unrolls may take the fast path of :mod:`rmc_agents.fast`: the same numbers but for
-            rounding, differentiable once. It is taken for float32 on the CPU where numba is installed, unless the
-            module is compiled, exported, hooked or subclassed; everything else is computed as written here.
+            rounding, differentiable once. It is taken for float32, on the CPU where numba is installed and on a GPU,
+            unless the module is compiled, exported, hooked, changed or subclassed; everything else is computed as
+            written here.
         matmul_dtype: ``"float32"``, or ``"bfloat16"``: the large matrix products in bfloat16, which processors made
             for it do several times as fast. On the fast path memory, norms, softmax and gates stay float32; otherwise
             autocast decides. The error is some parts in a thousand over tens of steps, parts in a hundred over
@@ -241,7 +242,7 @@ class RelationalMemory(Core):
             kinds += [nn.Linear, nn.LayerNorm, nn.LayerNorm, nn.LayerNorm]
         if len(self.mlp) % 2 == 0 or any(type(m) is not kind for m, kind in zip(modules[1:], kinds, strict=True)):
             return False
-        return plain(modules, (inputs, state)) and has_kernels()
+        return plain(modules, (inputs, state)) and (inputs.device.type != "cpu" or has_kernels())
 
     @torch.no_grad()
     def trace(self, inputs: Tensor, state: Tensor, reset: Tensor) -> Trace:

@@ -1,7 +1,8 @@
 """The fast path of the Relational Memory Core: whole unrolls, forward and backward, without autograd in the loop.
 
 ``rmc.py`` is the definition; what is here computes the same (tests compare both with float64), and nothing needs it.
-``products.py`` multiplies matrices, ``kernels.py`` (numba) does what lies between, ``unroll.py`` joins them over time.
+``products.py`` multiplies matrices, ``kernels.py`` (numba) does what lies between on the CPU and ``kernels_torch.py``
+on other devices, ``unroll.py`` joins them over time, ``recorded.py`` has a GPU do it all at one command.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ def has_kernels() -> bool:
 def plain(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:
     """Whether a compiled path may stand in for these modules, called with these tensors.
 
-    It knows float32 on the CPU. Modules that are traced, compiled, exported, transformed, watched by a mode or carry
-    hooks are left to PyTorch, which could not look inside.
+    It knows float32, on the CPU and on a GPU. Modules that are traced, compiled, exported, transformed, watched by a
+    mode or carry hooks are left to PyTorch, which could not look inside.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None:  # within torch.func.vmap, grad and the like
         return False
@@ -49,4 +52,7 @@ def plain(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:
             if parameter is None:  # a layer without bias
                 return False
             floating.append(parameter)
-    return all(type(t) in _PLAIN and t.device.type == "cpu" and t.dtype == torch.float32 for t in floating)
+    device = floating[0].device
+    return device.type in ("cpu", "cuda") and all(
+        type(t) in _PLAIN and t.device == device and t.dtype == torch.float32 for t in floating
+    )

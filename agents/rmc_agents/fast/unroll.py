@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from rmc_agents.fast import has_kernels, kernels_torch
 from rmc_agents.fast.products import linear, product, weight_gradient
+from rmc_agents.fast.recorded import Pass, Record, Recording, Recordings, cuda_graph
 
 if TYPE_CHECKING:
     from rmc_agents.rmc import RelationalMemory
@@ -185,9 +186,14 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
     tensors = (e, e_qkv, gate_inputs, memory, *parameters.flat())
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return _Unroll.apply(sizes, initial, reset, *tensors)
-    outputs, _ = _forward(
-        _operations(memory), sizes, initial, reset, e, e_qkv, gate_inputs, memory, parameters, keep=False
-    )
+    given = [reset, e, e_qkv, gate_inputs, memory]
+    recording = _recording(sizes, initial, given, parameters, keep=False)
+    if recording is not None:
+        outputs = recording.forward(Pass(), given)
+    else:
+        outputs, _ = _forward(
+            _operations(memory), sizes, initial, reset, e, e_qkv, gate_inputs, memory, parameters, keep=False
+        )
     return outputs, outputs[-1].view_as(memory).clone()
 
 
@@ -198,6 +204,43 @@ def _operations(tensor: Tensor) -> Any:
 
         return kernels
     return kernels_torch
+
+
+_recordings = Recordings()
+
+
+def _recording(
+    sizes: Sizes, initial: Tensor, given: list[Tensor], parameters: Parameters, *, keep: bool
+) -> Recording | None:
+    """A recording of this unroll on a GPU, forward and, with ``keep``, backward; None elsewhere."""
+    memory = given[-1]
+    if memory.device.type != "cuda":
+        return None
+    tensors = [tensor.detach() for tensor in parameters.flat()]
+    key = (sizes, keep, *((t.shape, t.device) for t in given), *((t.data_ptr(), t.shape) for t in tensors))
+    return _recordings.take(key, lambda: record(sizes, initial, given, tensors, cuda_graph, keep=keep))
+
+
+def record(
+    sizes: Sizes, initial: Tensor, given: list[Tensor], tensors: list[Tensor], how: Record, *, keep: bool
+) -> Recording:
+    """Record the unroll of these arguments (reset, e, its queries, keys and values, gate inputs, memory)."""
+    ops, memory = _operations(given[-1]), given[-1]
+    parameters = Parameters.join(tensors, sizes)
+
+    def forward(inputs: list[Tensor]) -> list[Tensor]:
+        reset, rows, qkv, gates, start = inputs
+        outputs, tape = _forward(ops, sizes, initial, reset, rows, qkv, gates, start, parameters, keep=keep)
+        return [outputs, *tape.flat()]
+
+    def backward(inputs: list[Tensor], results: list[Tensor], d_results: list[Tensor]) -> list[Tensor]:
+        tape = Tape.join(results[1:], sizes)
+        d_outputs, d_last = d_results
+        return _backward(ops, sizes, inputs[0], inputs[1], inputs[2], parameters, tape, d_outputs, d_last)
+
+    batch, slots, width = memory.shape
+    d_outputs = memory.new_empty(len(given[0]), batch, slots * width)
+    return Recording(given, forward, backward if keep else None, [d_outputs, memory], how)
 
 
 class _Unroll(torch.autograd.Function):
@@ -214,34 +257,43 @@ class _Unroll(torch.autograd.Function):
         *tensors: Tensor,
     ) -> tuple[Tensor, Tensor]:
         parameters = Parameters.join(list(tensors), sizes)
-        outputs, tape = _forward(
-            _operations(memory),
-            sizes,
-            initial,
-            reset,
-            input_rows,
-            input_qkv,
-            gate_inputs,
-            memory,
-            parameters,
-            keep=True,
-        )
+        given = [reset, input_rows, input_qkv, gate_inputs, memory]
         ctx.sizes = sizes
-        ctx.save_for_backward(reset, input_rows, input_qkv, *tensors, *tape.flat())
+        ctx.recording = _recording(sizes, initial, given, parameters, keep=True)
+        if ctx.recording is not None:
+            ctx.owner = Pass()
+            outputs = ctx.recording.forward(ctx.owner, given)
+            ctx.save_for_backward(reset, *tensors)
+        else:
+            outputs, tape = _forward(
+                _operations(memory),
+                sizes,
+                initial,
+                reset,
+                input_rows,
+                input_qkv,
+                gate_inputs,
+                memory,
+                parameters,
+                keep=True,
+            )
+            ctx.save_for_backward(reset, input_rows, input_qkv, *tensors, *tape.flat())
         return outputs, outputs[-1].view_as(memory).clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_memory: Tensor) -> tuple[Tensor | None, ...]:
-        reset, input_rows, input_qkv, *rest = ctx.saved_tensors
-        parameters = Parameters.join(rest, ctx.sizes)
-        tape = Tape.join(rest[len(parameters.flat()) :], ctx.sizes)
-        with torch.autocast(
-            reset.device.type, enabled=False
-        ):  # where backward is called says nothing of how forward was
-            gradients = _backward(
-                _operations(reset), ctx.sizes, reset, input_rows, input_qkv, parameters, tape, d_outputs, d_memory
-            )
+        reset, *saved = ctx.saved_tensors  # raises where a parameter was changed since
+        with torch.autocast(reset.device.type, enabled=False):  # where backward is called is not how forward was
+            if ctx.recording is not None:
+                gradients = ctx.recording.backward(ctx.owner, [d_outputs, d_memory])
+            else:
+                input_rows, input_qkv, *rest = saved
+                parameters = Parameters.join(rest, ctx.sizes)
+                tape = Tape.join(rest[len(parameters.flat()) :], ctx.sizes)
+                gradients = _backward(
+                    _operations(reset), ctx.sizes, reset, input_rows, input_qkv, parameters, tape, d_outputs, d_memory
+                )
         return (None, None, None, *gradients)
 
 
@@ -357,7 +409,7 @@ def _backward(
     tape: Tape,
     d_outputs: Tensor,
     d_last: Tensor,
-) -> list[Tensor | None]:
+) -> list[Tensor]:
     steps, batch, _, width = input_rows.shape
     slots = d_last.shape[1]
     gradients = Parameters.join([torch.zeros_like(tensor) for tensor in parameters.flat()], sizes)
