@@ -109,5 +109,15 @@ def interface(observation_space: spaces.Space[Any], action_space: spaces.Space[A
     return Interface(shape, is_image, int(action_space.n))
 
 
+def action_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
+    """What each action is called: the environment's `action_names`, or their numbers."""
+    assert isinstance(env.action_space, spaces.Discrete)
+    count = int(env.action_space.n)
+    names = getattr(env.unwrapped, "action_names", None)
+    if names is None or len(names) != count:
+        return tuple(f"action {i}" for i in range(count))
+    return tuple(str(name) for name in names)
+
+
 def _text(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

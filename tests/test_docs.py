@@ -1,9 +1,12 @@
-"""The pages of the games say what the class docstrings say, and their pictures move."""
+"""The pages say what the code says: the games' follow from class docstrings, the memory's examples run."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
+import xml.etree.ElementTree
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -13,17 +16,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rmc_agents import core_names
 from rmc_envs import ENVIRONMENTS
 from rmc_envs.catalogue import SHORT_NAMES, environment_class
 
 ROOT = Path(__file__).parent.parent
 PAGES, IMAGES = ROOT / "docs" / "games", ROOT / "docs" / "images"
+MEMORY = (ROOT / "docs" / "relational-memory.md").read_text()
+MEMORY_BLOCKS = re.findall(r"```python\n(.*?)```", MEMORY, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def make_games() -> Any:
     """The script."""
-    spec = importlib.util.spec_from_file_location("make_games", ROOT / "docs" / "make_games.py")
+    return script("make_games")
+
+
+@pytest.fixture(scope="module")
+def make_memory() -> Any:
+    """The script."""
+    return script("make_memory")
+
+
+def script(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -99,3 +115,63 @@ def test_the_readme_lists_every_game_with_its_page() -> None:
     table = dict(re.findall(r"^\| \[`(rmc/[\w-]+)`\]\(\.\./docs/games/([\w-]+)\.md\) \|", readme, re.MULTILINE))
     assert table == {env_id: name for name, env_id in SHORT_NAMES.items()}
     assert set(table) == set(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("block", MEMORY_BLOCKS, ids=[block.splitlines()[-1][:40] for block in MEMORY_BLOCKS])
+def test_examples_of_the_memory_run_when_pasted(block: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_the_memory_has_its_examples() -> None:
+    words = ("core.initial_state", "torch.testing.assert_close(new", "attention_maps(", "onnxruntime.InferenceSession")
+    assert all(any(word in block for block in MEMORY_BLOCKS) for word in words)
+
+
+def test_the_page_of_the_memory_leads_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", MEMORY):
+        assert target.startswith("https://") or (ROOT / "docs" / target).exists(), target
+    assert "](docs/relational-memory.md)" in (ROOT / "README.md").read_text()
+
+
+def test_the_page_of_the_memory_lists_every_core() -> None:
+    assert re.findall(r"^\| \[`core=(\w+)`\]", MEMORY, re.MULTILINE)[0] == "rmc"
+    assert sorted(re.findall(r"^\| \[`core=(\w+)`\]", MEMORY, re.MULTILINE)) == core_names()
+
+
+def test_the_drawing_is_whole_and_stays_within_its_frame() -> None:
+    root = xml.etree.ElementTree.parse(IMAGES / "relational-memory.svg").getroot()
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    rectangles = [item.attrib for item in root.iter("{http://www.w3.org/2000/svg}rect")]
+    assert len(rectangles) > 15
+    for box in rectangles:
+        assert float(box.get("x", 0)) + float(box["width"]) <= width
+        assert float(box.get("y", 0)) + float(box["height"]) <= height
+    words = " ".join(item.text or "" for item in root.iter("{http://www.w3.org/2000/svg}text"))
+    assert all(word in words for word in ("attention", "MLP", "gates i and f", "old memory", "new memory", "input x"))
+
+
+def test_the_picture_of_attention_shows_what_was_traced(make_memory: Any, tmp_path: Path) -> None:
+    """Of a run of two seconds; the shipped picture has the same layout."""
+    from rmc_rl.environment import make_single
+    from rmc_rl.policy import load
+    from rmc_rl.trainer import train
+
+    words = ["env=repeat-first", "engine=inline", "engine.learner_threads=1", "total_steps=2000", "log.display=none"]
+    policy = load(train([*words, f"runs_dir={tmp_path}"]).run)
+    env = make_single(policy.config.env)
+    seen, trace = make_memory.play(policy, env)
+    env.close()
+    assert len(seen) == 8
+    assert trace.attention.shape == (8, 1, 1, 4, 4, 5)
+    columns = make_memory.panels(seen, trace)
+    picture = make_memory.draw(columns)
+    with Image.open(make_memory.PICTURE) as shipped:
+        assert shipped.size == picture.size
+    weights = dict(columns)["slots read from"]
+    np.testing.assert_allclose(np.sum(weights, axis=-1), 1.0, rtol=1e-5)
+    top = make_memory.TOP + make_memory.CELL + make_memory.GAP
+    left, cell = make_memory.LEFT, make_memory.CELL
+    for slot, column in np.ndindex(4, 5):
+        red, _, _ = picture.getpixel((left + column * cell + cell // 2, top + slot * cell + cell // 2))
+        assert red == round(255 + (make_memory.STRONG[0] - 255) * float(weights[0][slot, column]))

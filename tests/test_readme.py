@@ -21,8 +21,17 @@ def test_python_blocks_run_when_pasted(block: str, tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     assert any("rmc_rl.load" in block for block in BLOCKS)
+
+
+def test_the_memory_learns_where_an_lstm_stood(tmp_path: Path) -> None:
+    (block,) = (block for block in BLOCKS if "torch.nn.LSTM" in block)
+    seeded = block.replace("import torch\n", "import torch\ntorch.manual_seed(0)\n")
+    done = subprocess.run([sys.executable, "-c", seeded], cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = re.fullmatch(r"loss (\d\.\d\d), by guessing 1\.39\n", done.stdout)
+    assert found is not None
+    assert float(found[1]) < 0.5
 
 
 def test_each_set_up_is_a_single_line_in_an_environment_of_its_own() -> None:

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import load_env_creator
 
-from rmc_rl.environment import find_spec, interface, make_single
+from rmc_rl.environment import action_names, find_spec, interface, make_single
 from rmc_rl.errors import UserError
 from rmc_rl.policy import Policy, PolicyState, action_streams, sample_actions
 from rmc_rl.seeds import EVALUATION_SEEDS
@@ -52,11 +52,7 @@ class Session:
     @property
     def action_names(self) -> tuple[str, ...]:
         """What each action is called: the environment's `action_names`, or their numbers."""
-        count = self.policy.agent.num_actions
-        names = getattr(self.env.unwrapped, "action_names", None)
-        if names is None or len(names) != count:
-            return tuple(f"action {i}" for i in range(count))
-        return tuple(str(name) for name in names)
+        return action_names(self.env)
 
     def advance(self) -> Step:
         """The next step: of this episode or, where there is none yet or it is over, the first of the next one."""
