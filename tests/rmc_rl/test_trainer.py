@@ -149,13 +149,18 @@ def test_signals_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         return original(self, rollouts)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Learner, "update", update)
+    inherited = signal.signal(number, signal.default_int_handler)  # whoever started the tests may ignore SIGHUP
     before = signal.getsignal(number)
-    result = run(tmp_path, "total_steps=1000000")
+    try:
+        result = run(tmp_path, "total_steps=1000000")
+        restored = signal.getsignal(number)
+    finally:
+        signal.signal(number, inherited)
     assert not result.finished
     assert len(updates) == 5
     info = load_checkpoint(latest_checkpoint(result.run / "checkpoints"))[1]
     assert (info["updates"], info["interval"]["updates"]) == (5, 5)
-    assert signal.getsignal(number) is before
+    assert restored is before
     RunFolder(result.run).close()  # the lock is free
 
 
