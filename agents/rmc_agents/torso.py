@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rmc_agents.core import first_parameter
 from rmc_agents.initialisers import initialise_
 from rmc_agents.registry import Registry
 
@@ -43,7 +44,9 @@ class Torso(nn.Module):
             raise ValueError(
                 f"observation: shape {list(observation.shape)} given, [N, *{list(self.observation_shape)}] needed"
             )
-        converted = observation.to(next(self.parameters()).dtype)
+        parameter = first_parameter(self)
+        assert parameter is not None
+        converted = observation.to(parameter.dtype)
         return converted / 255 if observation.dtype == torch.uint8 else converted
 
 

@@ -15,6 +15,8 @@ from torch import Tensor
 Tree = Any
 """A leaf, or a tuple, named tuple, list or dict of trees."""
 
+_NODES = (tuple, list, dict)
+
 
 def map_tree(function: Callable[..., Any], *trees: Tree) -> Tree:
     """Apply ``function`` to the leaves of one tree, or to the corresponding leaves of several trees of one structure.
@@ -22,10 +24,12 @@ def map_tree(function: Callable[..., Any], *trees: Tree) -> Tree:
     Returns a tree of the same structure. Raises ``ValueError`` where the structures differ.
     """
     first = trees[0]
-    for other in trees[1:]:
-        if _structure(other) != _structure(first):
-            raise ValueError(f"trees differ in structure: {_describe(first)} against {_describe(other)}")
-    if not isinstance(first, tuple | list | dict):
+    if len(trees) > 1:
+        structure = _structure(first)
+        for other in trees[1:]:
+            if _structure(other) != structure:
+                raise ValueError(f"trees differ in structure: {_describe(first)} against {_describe(other)}")
+    if not isinstance(first, _NODES):
         return function(*trees)
     if isinstance(first, dict):
         return {key: map_tree(function, *(tree[key] for tree in trees)) for key in first}
@@ -56,11 +60,9 @@ def select(mask: Tensor, a_tree: Tree, b_tree: Tree) -> Tree:
 
 def _structure(tree: Tree) -> Any:
     """What must agree between trees at this node; a dict's keys count, not the order of their insertion."""
-    if isinstance(tree, dict):
-        return type(tree), tree.keys()
-    if isinstance(tree, tuple | list):
-        return type(tree), len(tree)
-    return "leaf"
+    if not isinstance(tree, _NODES):
+        return "leaf"
+    return type(tree), tree.keys() if isinstance(tree, dict) else len(tree)
 
 
 def _describe(tree: Tree) -> str:

@@ -61,6 +61,7 @@ class ActorProcess:
         env = make_vector(config.env, config.actor.num_envs, trust=config.trust)
         self._actor = Actor(env, agent, config.actor.unroll_length, seed)
 
+    @ray.method(num_returns=2)
     def unroll(self, weights: tuple[dict[str, np.ndarray], int]) -> tuple[Rollout, None]:
         """One rollout with these weights; the None arrives with it and tells the driver so."""
         state_dict, version = weights
@@ -81,6 +82,7 @@ class LearnerProcess:
         if state is not None:
             self._learner.set_state(state)
 
+    @ray.method(num_returns=2)
     def update(self, *rollouts: Rollout) -> tuple[dict[str, Any], tuple[dict[str, np.ndarray], int]]:
         """Figures of one update, and the weights after it."""
         figures = self._learner.update(rollouts)
@@ -178,14 +180,14 @@ class RayEngine:
         batch = self._config.learner.rollouts_per_batch
         if self._learning is None and len(self._ready) >= batch:
             rollouts = [self._ready.popleft() for _ in range(batch)]
-            self._learning = self._learner.update.options(num_returns=2).remote(*rollouts)
+            self._learning = self._learner.update.remote(*rollouts)
         playing = {number for number, _ in self._playing.values()}
         for number in [number for number in self._actors if number not in playing]:
             if len(self._ready) >= batch * self._config.engine.max_queued_batches:
                 break
             # Behind all others now: whoever has waited longest plays next.
             actor = self._actors[number] = self._actors.pop(number)
-            rollout, done = actor.unroll.options(num_returns=2).remote(self._weights)
+            rollout, done = actor.unroll.remote(self._weights)
             self._playing[done] = (number, rollout)
 
     def _collect(self, done: Any) -> None:
