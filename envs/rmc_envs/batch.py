@@ -130,10 +130,11 @@ class Batch:
         self._num_actions = int(game.action_space.n)
         self._pool: ThreadPoolExecutor | None = None
         self._pool_process = 0  # a forked process has the pool without its threads
+        self._parts: list[tuple[np.ndarray, Outputs]] = []  # of each thread: views of the state and the outputs
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: all but the threads, which start again when they are needed."""
-        return self.__dict__ | {"_pool": None}
+        return self.__dict__ | {"_pool": None, "_parts": []}
 
     def close(self) -> None:
         """End the threads; they start again if they are needed."""
@@ -199,15 +200,12 @@ class Batch:
         if self._pool is None or self._pool_process != os.getpid():
             self._pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="games")
             self._pool_process = os.getpid()
-        bounds = np.linspace(0, self.num_games, min(self.num_threads, self.num_games) + 1).astype(int)
-        parts = [slice(first, last) for first, last in pairwise(bounds)]
+            bounds = np.linspace(0, self.num_games, min(self.num_threads, self.num_games) + 1).astype(int)
+            slices = [slice(first, last) for first, last in pairwise(bounds)]
+            self._parts = [(self.state[part], Outputs(*(buffer[part] for buffer in self.outputs))) for part in slices]
         # Compiled kernels let go of Python's lock, so the threads run side by side.
-        work = [
-            self._pool.submit(self.game.step, self.state[part], Outputs(*(buffer[part] for buffer in self.outputs)))
-            for part in parts
-        ]
-        for part_of_it in work:
-            part_of_it.result()
+        for work in [self._pool.submit(self.game.step, state, outputs) for state, outputs in self._parts]:
+            work.result()
 
     def step_one(self, action: int) -> Outputs:
         """``step`` for a batch of one game and a plain int."""

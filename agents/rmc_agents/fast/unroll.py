@@ -186,8 +186,8 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
     tensors = (e, e_qkv, gate_inputs, memory, *parameters.flat())
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return _Unroll.apply(sizes, initial, reset, *tensors)
-    given = [reset, e, e_qkv, gate_inputs, memory]
-    recording = _recording(sizes, initial, given, parameters, keep=False)
+    given = [initial, reset, e, e_qkv, gate_inputs, memory]
+    recording = _recording(sizes, given, parameters, keep=False)
     if recording is not None:
         outputs = recording.forward(Pass(), given)
     else:
@@ -209,37 +209,38 @@ def _operations(tensor: Tensor) -> Any:
 _recordings = Recordings()
 
 
-def _recording(
-    sizes: Sizes, initial: Tensor, given: list[Tensor], parameters: Parameters, *, keep: bool
-) -> Recording | None:
+def _recording(sizes: Sizes, given: list[Tensor], parameters: Parameters, *, keep: bool) -> Recording | None:
     """A recording of this unroll on a GPU, forward and, with ``keep``, backward; None elsewhere."""
     memory = given[-1]
     if memory.device.type != "cuda":
         return None
     tensors = [tensor.detach() for tensor in parameters.flat()]
     key = (sizes, keep, *((t.shape, t.device) for t in given), *((t.data_ptr(), t.shape) for t in tensors))
-    return _recordings.take(key, lambda: record(sizes, initial, given, tensors, cuda_graph, keep=keep))
+    return _recordings.take(key, lambda: record(sizes, given, tensors, cuda_graph, keep=keep))
 
 
-def record(
-    sizes: Sizes, initial: Tensor, given: list[Tensor], tensors: list[Tensor], how: Record, *, keep: bool
-) -> Recording:
-    """Record the unroll of these arguments (reset, e, its queries, keys and values, gate inputs, memory)."""
+def record(sizes: Sizes, given: list[Tensor], tensors: list[Tensor], how: Record, *, keep: bool) -> Recording:
+    """Record the unroll of these arguments (initial, reset, e, its queries, keys and values, gate inputs, memory).
+
+    A graph reads addresses: whatever does not live as long as the parameters must be among the arguments, of which
+    the recording has tensors of its own.
+    """
     ops, memory = _operations(given[-1]), given[-1]
     parameters = Parameters.join(tensors, sizes)
 
     def forward(inputs: list[Tensor]) -> list[Tensor]:
-        reset, rows, qkv, gates, start = inputs
+        initial, reset, rows, qkv, gates, start = inputs
         outputs, tape = _forward(ops, sizes, initial, reset, rows, qkv, gates, start, parameters, keep=keep)
         return [outputs, *tape.flat()]
 
     def backward(inputs: list[Tensor], results: list[Tensor], d_results: list[Tensor]) -> list[Tensor]:
         tape = Tape.join(results[1:], sizes)
+        _, reset, rows, qkv, _, _ = inputs
         d_outputs, d_last = d_results
-        return _backward(ops, sizes, inputs[0], inputs[1], inputs[2], parameters, tape, d_outputs, d_last)
+        return _backward(ops, sizes, reset, rows, qkv, parameters, tape, d_outputs, d_last)
 
     batch, slots, width = memory.shape
-    d_outputs = memory.new_empty(len(given[0]), batch, slots * width)
+    d_outputs = memory.new_empty(len(given[1]), batch, slots * width)
     return Recording(given, forward, backward if keep else None, [d_outputs, memory], how)
 
 
@@ -257,9 +258,9 @@ class _Unroll(torch.autograd.Function):
         *tensors: Tensor,
     ) -> tuple[Tensor, Tensor]:
         parameters = Parameters.join(list(tensors), sizes)
-        given = [reset, input_rows, input_qkv, gate_inputs, memory]
+        given = [initial, reset, input_rows, input_qkv, gate_inputs, memory]
         ctx.sizes = sizes
-        ctx.recording = _recording(sizes, initial, given, parameters, keep=True)
+        ctx.recording = _recording(sizes, given, parameters, keep=True)
         if ctx.recording is not None:
             ctx.owner = Pass()
             outputs = ctx.recording.forward(ctx.owner, given)

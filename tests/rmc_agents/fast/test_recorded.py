@@ -35,10 +35,10 @@ def recordings(monkeypatch: pytest.MonkeyPatch) -> Recordings:
     kept = Recordings()
     monkeypatch.setattr(fast_unroll, "_operations", lambda tensor: kernels_torch)
 
-    def recording(sizes: Any, initial: Tensor, given: list[Tensor], parameters: Any, *, keep: bool) -> Any:
+    def recording(sizes: Any, given: list[Tensor], parameters: Any, *, keep: bool) -> Any:
         tensors = [tensor.detach() for tensor in parameters.flat()]
         key = (sizes, keep, *(t.shape for t in given), *(t.data_ptr() for t in tensors))
-        return kept.take(key, lambda: fast_unroll.record(sizes, initial, given, tensors, again, keep=keep))
+        return kept.take(key, lambda: fast_unroll.record(sizes, given, tensors, again, keep=keep))
 
     monkeypatch.setattr(fast_unroll, "_recording", recording)
     return kept
@@ -74,6 +74,27 @@ def test_replays_equal_the_reference(recordings: Recordings, options: dict[str, 
         for own, other in zip(everything(core, given), everything(reference, given), strict=True):
             torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-4)
     assert [len(kept) for kept in recordings._kept.values()] == [1]  # one recording served all three
+
+
+def test_a_replay_reads_nothing_of_what_came_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU that may be gone: all that comes in, the initial memory among it, is of each pass's own."""
+    core = build()
+    seen: list[Any] = []
+
+    def note(sizes: Any, given: list[Tensor], parameters: Any, *, keep: bool) -> None:
+        seen.append((sizes, given, parameters))
+
+    monkeypatch.setattr(fast_unroll, "_operations", lambda tensor: kernels_torch)
+    monkeypatch.setattr(fast_unroll, "_recording", note)
+    with torch.no_grad():
+        for seed in range(2):
+            core(*arguments(core, seed))
+        (sizes, first, parameters), (_, second, _) = seen
+        second = [second[0] + 1.0, *second[1:]]  # another initial memory, which resets select
+        recording = fast_unroll.record(sizes, first, parameters.flat(), again, keep=False)
+        expected, _ = fast_unroll._forward(kernels_torch, sizes, *second, parameters, keep=False)
+        assert second[1].any()
+        torch.testing.assert_close(recording.forward(Pass(), second), expected)
 
 
 def test_acting_is_recorded_too(recordings: Recordings) -> None:
