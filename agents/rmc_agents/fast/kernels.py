@@ -11,13 +11,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+import torch
+from numba import njit, types
+from numba.extending import overload
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
 
 # Sums may be reordered and products fused, which vectorising needs; NaN and infinity keep their meaning.
-_compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, error_model="numpy")
+_OPTIONS: dict[str, Any] = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
+_compiled = njit(cache=True, nogil=True, **_OPTIONS)
 
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 EPSILON = np.float32(1e-5)  # of every LayerNorm: rmc_agents.rmc.LAYER_NORM_EPSILON
@@ -29,18 +32,57 @@ C2, C3, C4, C5, C6, C7 = (np.float32(1.0 / divisor) for divisor in (2.0, 6.0, 24
 T3, T5 = np.float32(-1.0 / 3.0), np.float32(2.0 / 15.0)  # Taylor's coefficients of tanh
 NEAR = np.float32(0.05**2)
 BIAS, MANTISSA_BITS = np.int32(127), np.int32(23)
+HALF_OF_THE_REST, BITS_OF_THE_REST = np.int32(0x7FFF), np.int32(16)  # what a float32 has and a bfloat16 has not
+LAST_BIT, NOT_A_NUMBER = np.int32(1), np.int16(0x7FC0)
 
 
 def view(tensor: Tensor) -> Array:
     """What the functions here take for a tensor: its own memory, or a copy where it is not in order."""
     if tensor.requires_grad:
         tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.view(torch.int16)
     return tensor.numpy() if tensor.is_contiguous() else tensor.contiguous().numpy()
 
 
 def number(value: float) -> Any:
     """What the functions here take for a number."""
     return np.float32(value)
+
+
+def _float(x: Any) -> Any:
+    """The float32 of one element of an array, which is that or a bfloat16."""
+
+
+@overload(_float, jit_options=_OPTIONS)
+def _float_of(x: Any) -> Any:
+    def same(x: Any) -> Any:
+        return x
+
+    def widened(x: Any) -> Any:
+        return np.int32(np.int32(x) << BITS_OF_THE_REST).view(np.float32)
+
+    return same if isinstance(x, types.Float) else widened
+
+
+def _round_row(row: Any, rounded: Any) -> Any:
+    """Write float32s into a row of that or of bfloat16, to the nearest, to the even one where there are two."""
+
+
+@overload(_round_row, jit_options=_OPTIONS)
+def _round_row_into(row: Any, rounded: Any) -> Any:
+    def same(row: Any, rounded: Any) -> Any:
+        for c in range(row.size):
+            rounded[c] = row[c]
+
+    def shortened(row: Any, rounded: Any) -> Any:
+        for c in range(row.size):
+            bits = np.float32(row[c]).view(np.int32)
+            last = np.int32((bits >> BITS_OF_THE_REST) & LAST_BIT)
+            nearest = np.int16(np.int32(bits + HALF_OF_THE_REST + last) >> BITS_OF_THE_REST)
+            rounded[c] = nearest if row[c] == row[c] else NOT_A_NUMBER
+
+    return same if isinstance(rounded.dtype, types.Float) else shortened
 
 
 @_compiled
@@ -75,17 +117,19 @@ def _mean_and_inverse_deviation(row: Array) -> tuple[Any, Any]:
     size = np.float32(row.size)
     total = ZERO
     for c in range(row.size):
-        total += row[c]
+        total += _float(row[c])
     mean = total / size
     squares = ZERO
     for c in range(row.size):
-        difference = row[c] - mean
+        difference = _float(row[c]) - mean
         squares += difference * difference
     return mean, ONE / np.sqrt(squares / size + EPSILON)
 
 
 @_compiled
-def begin_step(reset: Array, initial: Array, previous: Array, memory: Array, tanh_memory: Array) -> None:
+def begin_step(
+    reset: Array, initial: Array, previous: Array, memory: Array, tanh_memory: Array, rounded: Array
+) -> None:
     """Select the memory a step starts from, and its tanh for the gates.
 
     Args:
@@ -94,8 +138,10 @@ def begin_step(reset: Array, initial: Array, previous: Array, memory: Array, tan
         previous: [B, N, F].
         memory: [B, N, F], filled.
         tanh_memory: [B, N, F], filled; [0, 0, 0] without gates.
+        rounded: [B, N, F], filled: the memory once more.
     """
     gated = tanh_memory.size > 0
+    rounds = rounded.size > 0
     for b in range(memory.shape[0]):
         for i in range(memory.shape[1]):
             source = initial[i] if reset[b] else previous[b, i]
@@ -106,13 +152,22 @@ def begin_step(reset: Array, initial: Array, previous: Array, memory: Array, tan
                 tanh_row = tanh_memory[b, i]
                 for c in range(target.size):
                     tanh_row[c] = _tanh(source[c])
+            if rounds:
+                _round_row(source, rounded[b, i])
+
+
+@_compiled
+def _measure_row(row: Array, statistics: Array) -> None:
+    """The mean and inverse deviation of one row, into ``statistics`` [2]."""
+    statistics[0], statistics[1] = _mean_and_inverse_deviation(row)
 
 
 @_compiled
 def _split_heads(
-    pre: Array, mean: Any, inverse: Any, weight: Array, bias: Array, q: Array, k: Array, v: Array, row: int
+    pre: Array, statistics: Array, weight: Array, bias: Array, q: Array, k: Array, v: Array, row: int
 ) -> None:
     """Normalise one row of queries, keys and values [C] and sort it into q, k [H, R, K] and v [H, R, V] at ``row``."""
+    mean, inverse = statistics[0], statistics[1]
     keys, values = q.shape[2], v.shape[2]
     stride = 2 * keys + values
     for h in range(q.shape[0]):
@@ -120,13 +175,13 @@ def _split_heads(
         part, w, o = pre[start : start + stride], weight[start : start + stride], bias[start : start + stride]
         q_row, k_row, v_row = q[h, row], k[h, row], v[h, row]
         for c in range(keys):
-            q_row[c] = (part[c] - mean) * inverse * w[c] + o[c]
+            q_row[c] = (_float(part[c]) - mean) * inverse * w[c] + o[c]
         part_k, w_k, o_k = part[keys:], w[keys:], o[keys:]
         for c in range(keys):
-            k_row[c] = (part_k[c] - mean) * inverse * w_k[c] + o_k[c]
+            k_row[c] = (_float(part_k[c]) - mean) * inverse * w_k[c] + o_k[c]
         part_v, w_v, o_v = part[2 * keys :], w[2 * keys :], o[2 * keys :]
         for c in range(values):
-            v_row[c] = (part_v[c] - mean) * inverse * w_v[c] + o_v[c]
+            v_row[c] = (_float(part_v[c]) - mean) * inverse * w_v[c] + o_v[c]
 
 
 @_compiled
@@ -146,6 +201,7 @@ def attention_forward(
     normalised: Array,
     inverse_deviation: Array,
     result: Array,
+    rounded: Array,
 ) -> None:
     """Attention, the residual connection and its LayerNorm.
 
@@ -165,8 +221,10 @@ def attention_forward(
         normalised: [B, kept, F], filled: the result before weight and bias of its LayerNorm.
         inverse_deviation: [B, kept], filled.
         result: [B, kept, F], filled.
+        rounded: [B, kept, F], filled: the result once more.
     """
     slots, width = rows.shape[1], rows.shape[2]
+    rounds = rounded.size > 0
     heads, kept, total = probabilities.shape[1], probabilities.shape[2], probabilities.shape[3]
     values = width // heads
     q = np.empty((heads, total, key_size), np.float32)
@@ -176,11 +234,12 @@ def attention_forward(
     read = np.empty((heads, values), np.float32)
     joined = read.reshape(width)
     for b in range(rows.shape[0]):
-        for i in range(total):
-            source = pre[b, i] if i < slots else pre_input[b, i - slots]
-            mean, inverse = _mean_and_inverse_deviation(source)
-            statistics[b, i, 0], statistics[b, i, 1] = mean, inverse
-            _split_heads(source, mean, inverse, qkv_weight, qkv_bias, q, k, v, i)
+        for i in range(slots):
+            _measure_row(pre[b, i], statistics[b, i])
+            _split_heads(pre[b, i], statistics[b, i], qkv_weight, qkv_bias, q, k, v, i)
+        for i in range(slots, total):
+            _measure_row(pre_input[b, i - slots], statistics[b, i])
+            _split_heads(pre_input[b, i - slots], statistics[b, i], qkv_weight, qkv_bias, q, k, v, i)
 
         place = 0
         for h in range(heads):
@@ -220,6 +279,8 @@ def attention_forward(
             for c in range(width):
                 joined[c] += old[c]
             _norm_row(joined, norm_weight, norm_bias, normalised[b, i], inverse_deviation[b], i, result[b, i])
+            if rounds:
+                _round_row(result[b, i], rounded[b, i])
 
 
 @_compiled
@@ -243,6 +304,7 @@ def norm_forward(
     normalised: Array,
     inverse_deviation: Array,
     result: Array,
+    rounded: Array,
 ) -> None:
     """LayerNorm(rows + added).
 
@@ -252,14 +314,18 @@ def norm_forward(
         normalised: [B, kept, F], filled: the result before weight and bias.
         inverse_deviation: [B, kept], filled.
         result: [B, kept, F], filled.
+        rounded: [B, kept, F], filled: the result once more.
     """
+    rounds = rounded.size > 0
     total = np.empty(rows.shape[2], np.float32)
     for b in range(rows.shape[0]):
         for i in range(rows.shape[1]):
             x, y = rows[b, i], added[b, i]
             for c in range(total.size):
-                total[c] = x[c] + y[c]
+                total[c] = x[c] + _float(y[c])
             _norm_row(total, weight, bias, normalised[b, i], inverse_deviation[b], i, result[b, i])
+            if rounds:
+                _round_row(result[b, i], rounded[b, i])
 
 
 @_compiled
@@ -379,6 +445,7 @@ def norm_backward(
     d_weight: Array,
     d_bias: Array,
     d_total: Array,
+    rounded: Array,
 ) -> None:
     """Backward of :func:`norm_forward`.
 
@@ -389,12 +456,16 @@ def norm_backward(
         weight: [F].
         d_weight: [F], added to; ``d_bias`` alike.
         d_total: [B, kept, F], filled: gradient of rows + added.
+        rounded: [B, kept, F], filled: the same once more.
     """
+    rounds = rounded.size > 0
     step_weight, step_bias = np.zeros(weight.size, np.float32), np.zeros(weight.size, np.float32)
     for b in range(d.shape[0]):
         for i in range(d.shape[1]):
             inverse = inverse_deviation[b, i]
             _norm_row_backward(d[b, i], normalised[b, i], inverse, weight, step_weight, step_bias, d_total[b, i])
+            if rounds:
+                _round_row(d_total[b, i], rounded[b, i])
     for c in range(weight.size):
         d_weight[c] += step_weight[c]
         d_bias[c] += step_bias[c]
@@ -402,12 +473,38 @@ def norm_backward(
 
 @_compiled
 def relu_backward(d: Array, result: Array, d_input: Array) -> None:
-    """The gradient of a ReLU's input, from that of its ``result``; all [B, kept, F]."""
+    """The gradient of a ReLU's input, from that of its ``result``; all [B, kept, F] and of one type.
+
+    The 16-bit integers of bfloat16s have their signs.
+    """
+    zero = d.dtype.type(0)
     for b in range(d.shape[0]):
         for i in range(d.shape[1]):
             one, own, target = d[b, i], result[b, i], d_input[b, i]
             for c in range(target.size):
-                target[c] = one[c] if own[c] > ZERO else ZERO
+                target[c] = one[c] if own[c] > zero else zero
+
+
+@_compiled
+def _join_heads(
+    pre: Array, statistics: Array, d_q: Array, d_k: Array, d_v: Array, row: int, normal: Array, d_normal: Array
+) -> None:
+    """The inverse of :func:`_split_heads` for gradients, into ``d_normal`` [C]; and the row normalised, ``normal``."""
+    keys, values = d_q.shape[2], d_v.shape[2]
+    stride = 2 * keys + values
+    mean, inverse = statistics[0], statistics[1]
+    for c in range(pre.size):
+        normal[c] = (_float(pre[c]) - mean) * inverse
+    for h in range(d_q.shape[0]):
+        part = d_normal[h * stride : (h + 1) * stride]
+        part_k, part_v = part[keys:], part[2 * keys :]
+        q_row, k_row, v_row = d_q[h, row], d_k[h, row], d_v[h, row]
+        for c in range(keys):
+            part[c] = q_row[c]
+        for c in range(keys):
+            part_k[c] = k_row[c]
+        for c in range(values):
+            part_v[c] = v_row[c]
 
 
 @_compiled
@@ -447,7 +544,6 @@ def attention_backward(
     slots, width = pre.shape[1], d.shape[2]
     heads, kept, total = probabilities.shape[1], probabilities.shape[2], probabilities.shape[3]
     values = width // heads
-    stride = 2 * key_size + values
     q = np.empty((heads, total, key_size), np.float32)
     k = np.empty((heads, total, key_size), np.float32)
     v = np.empty((heads, total, values), np.float32)
@@ -455,21 +551,23 @@ def attention_backward(
     d_k = np.empty((heads, total, key_size), np.float32)
     d_v = np.empty((heads, total, values), np.float32)
     d_logits = np.empty(total, np.float32)
-    d_row, d_normal, normal = np.empty(width, np.float32), np.empty(pre.shape[2], np.float32), np.empty_like(pre[0, 0])
+    d_row, normal = np.empty(width, np.float32), np.empty(pre.shape[2], np.float32)
+    d_normal, d_whole = np.empty_like(normal), np.empty_like(normal)
     step_qkv_weight, step_qkv_bias = np.zeros(pre.shape[2], np.float32), np.zeros(pre.shape[2], np.float32)
     step_weight, step_bias = np.zeros(width, np.float32), np.zeros(width, np.float32)
     step_projection_bias = np.zeros(pre.shape[2], np.float32)
     for b in range(d.shape[0]):
-        for i in range(total):
-            source = pre[b, i] if i < slots else pre_input[b, i - slots]
-            _split_heads(source, statistics[b, i, 0], statistics[b, i, 1], qkv_weight, qkv_bias, q, k, v, i)
+        for i in range(slots):
+            _split_heads(pre[b, i], statistics[b, i], qkv_weight, qkv_bias, q, k, v, i)
+        for i in range(slots, total):
+            _split_heads(pre_input[b, i - slots], statistics[b, i], qkv_weight, qkv_bias, q, k, v, i)
         d_q[:] = ZERO
         d_k[:] = ZERO
         d_v[:] = ZERO
         for i in range(kept):
             one, other = d[b, i], d_added[b, i]
             for c in range(width):
-                d_row[c] = one[c] + other[c]
+                d_row[c] = one[c] + _float(other[c])
             d_sum = d_rows[b, i]
             _norm_row_backward(
                 d_row, normalised[b, i], inverse_deviation[b, i], norm_weight, step_weight, step_bias, d_sum
@@ -493,26 +591,17 @@ def attention_backward(
                     for c in range(key_size):
                         d_q_row[c] += slope * k_row[c]
                         d_k_row[c] += slope * q_row[c]
-        for i in range(total):
-            source = pre[b, i] if i < slots else pre_input[b, i - slots]
-            target = d_pre[b, i] if i < slots else d_pre_input[b, i - slots]
-            mean, inverse = statistics[b, i, 0], statistics[b, i, 1]
-            for c in range(source.size):
-                normal[c] = (source[c] - mean) * inverse
-            for h in range(heads):
-                part = d_normal[h * stride : (h + 1) * stride]
-                q_row, k_row, v_row = d_q[h, i], d_k[h, i], d_v[h, i]
-                part_k, part_v = part[key_size:], part[2 * key_size :]
-                for c in range(key_size):
-                    part[c] = q_row[c]
-                for c in range(key_size):
-                    part_k[c] = k_row[c]
-                for c in range(values):
-                    part_v[c] = v_row[c]
-            _norm_row_backward(d_normal, normal, inverse, qkv_weight, step_qkv_weight, step_qkv_bias, target)
-            if i < slots:
-                for c in range(target.size):
-                    step_projection_bias[c] += target[c]
+        for i in range(slots):
+            _join_heads(pre[b, i], statistics[b, i], d_q, d_k, d_v, i, normal, d_normal)
+            inverse = statistics[b, i, 1]
+            _norm_row_backward(d_normal, normal, inverse, qkv_weight, step_qkv_weight, step_qkv_bias, d_whole)
+            _round_row(d_whole, d_pre[b, i])
+            for c in range(d_whole.size):
+                step_projection_bias[c] += d_whole[c]
+        for i in range(slots, total):
+            _join_heads(pre_input[b, i - slots], statistics[b, i], d_q, d_k, d_v, i, normal, d_normal)
+            inverse, target_input = statistics[b, i, 1], d_pre_input[b, i - slots]
+            _norm_row_backward(d_normal, normal, inverse, qkv_weight, step_qkv_weight, step_qkv_bias, target_input)
     for c in range(step_qkv_weight.size):
         d_qkv_weight[c] += step_qkv_weight[c]
         d_qkv_bias[c] += step_qkv_bias[c]
@@ -549,7 +638,7 @@ def end_step_backward(
         for i in range(result.shape[1]):
             target, past, through = result[b, i], d_rows[b, i], d_projected[b, i]
             for c in range(target.size):
-                target[c] += past[c] + through[c]
+                target[c] += past[c] + _float(through[c])
             if gated:
                 kept, d_tanh, tanh_row = d_memory[b, i], d_tanh_memory[b, i], tanh_memory[b, i]
                 for c in range(target.size):

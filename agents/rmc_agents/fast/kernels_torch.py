@@ -23,11 +23,14 @@ def number(value: float) -> float:
     return value
 
 
-def begin_step(reset: Tensor, initial: Tensor, previous: Tensor, memory: Tensor, tanh_memory: Tensor) -> None:
+def begin_step(
+    reset: Tensor, initial: Tensor, previous: Tensor, memory: Tensor, tanh_memory: Tensor, rounded: Tensor
+) -> None:
     """Select the memory a step starts from, and its tanh for the gates."""
     memory.copy_(torch.where(reset[:, None, None], initial, previous))
     if tanh_memory.numel() > 0:
         torch.tanh(memory, out=tanh_memory)
+    _round(memory, rounded)
 
 
 def attention_forward(
@@ -46,6 +49,7 @@ def attention_forward(
     normalised: Tensor,
     inverse_deviation: Tensor,
     result: Tensor,
+    rounded: Tensor,
 ) -> None:
     """Attention, the residual connection and its LayerNorm."""
     kept = probabilities.shape[2]
@@ -57,6 +61,7 @@ def attention_forward(
     read = (probabilities @ v).transpose(1, 2).flatten(2)  # [B, kept, F]
     _norm(torch.cat([rows, rows_input], dim=1)[:, :kept] + read, normalised, inverse_deviation)
     torch.addcmul(norm_bias, normalised, norm_weight, out=result)
+    _round(result, rounded)
 
 
 def norm_forward(
@@ -67,10 +72,12 @@ def norm_forward(
     normalised: Tensor,
     inverse_deviation: Tensor,
     result: Tensor,
+    rounded: Tensor,
 ) -> None:
     """LayerNorm(rows + added)."""
     _norm(rows + added, normalised, inverse_deviation)
     torch.addcmul(bias, normalised, weight, out=result)
+    _round(result, rounded)
 
 
 def gate_forward(
@@ -116,11 +123,13 @@ def norm_backward(
     d_weight: Tensor,
     d_bias: Tensor,
     d_total: Tensor,
+    rounded: Tensor,
 ) -> None:
     """Backward of :func:`norm_forward`."""
     d_weight.add_((d * normalised).sum((0, 1)))
     d_bias.add_(d.sum((0, 1)))
     d_total.copy_(_norm_backward(d * weight, normalised, inverse_deviation.unsqueeze(-1)))
+    _round(d_total, rounded)
 
 
 def relu_backward(d: Tensor, result: Tensor, d_input: Tensor) -> None:
@@ -153,7 +162,8 @@ def attention_backward(
 ) -> None:
     """Backward of :func:`attention_forward`."""
     heads, kept, total = probabilities.shape[1:]
-    norm_backward(d + d_added, normalised, inverse_deviation, norm_weight, d_norm_weight, d_norm_bias, d_rows)
+    nothing = d.new_empty(0)
+    norm_backward(d + d_added, normalised, inverse_deviation, norm_weight, d_norm_weight, d_norm_bias, d_rows, nothing)
     normal = _normal(torch.cat([pre, pre_input], dim=1), statistics)
     q, k, v = _heads(normal * qkv_weight + qkv_bias, heads, key_size)
     d_read = d_rows.unflatten(-1, (heads, -1)).transpose(1, 2)  # [B, H, kept, V]
@@ -170,7 +180,7 @@ def attention_backward(
     slots = pre.shape[1]
     d_pre.copy_(d_whole[:, :slots])
     d_pre_input.copy_(d_whole[:, slots:])
-    d_projection_bias.add_(d_pre.sum((0, 1)))
+    d_projection_bias.add_(d_whole[:, :slots].sum((0, 1)))
 
 
 def end_step_backward(
@@ -188,6 +198,12 @@ def end_step_backward(
     if tanh_memory.numel() > 0:
         total = total + d_memory + d_tanh_memory * (1 - tanh_memory * tanh_memory)
     result.add_(torch.where(reset[:, None, None], 0.0, total))
+
+
+def _round(rows: Tensor, rounded: Tensor) -> None:
+    """Into what the next product takes, where it is of another type."""
+    if rounded.numel() > 0:
+        rounded.copy_(rows)
 
 
 def _normal(rows: Tensor, statistics: Tensor) -> Tensor:

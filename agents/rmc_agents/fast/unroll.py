@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind")
 
-ROWS_PER_WEIGHT_PRODUCT = 2048
+ROWS_PER_WEIGHT_PRODUCT = 1024
 """Gradients of so many rows, or a little more, are gathered for one product with the weights' inputs."""
 
 
@@ -100,6 +100,8 @@ class BlockTape(NamedTuple, Generic[Kind]):
 
     rows: Kind
     """[T, B, S, F]: what came in; S = N in the first block, whose input rows are kept once for all, R in the others."""
+    product_rows: Kind
+    """The same in the type of the products; in float32 the very same."""
     statistics: Kind
     """[T, B, R, 2]: mean and inverse deviation in that LayerNorm."""
     probabilities: Kind
@@ -112,7 +114,7 @@ class BlockTape(NamedTuple, Generic[Kind]):
     """As ``attention_normal``, after the MLP."""
     mlp_inverse: Kind
     layers: Kind
-    """[L, T, B, kept, F]: the input of each layer of the MLP."""
+    """[L, T, B, kept, F], in the type of the products: the input of each layer of the MLP."""
 
 
 class Tape(NamedTuple):
@@ -305,16 +307,18 @@ def _new_tape(sizes: Sizes, steps: int, input_qkv: Tensor, memory: Tensor, gate_
     for number in range(sizes.num_blocks):
         come = slots if number == 0 else rows
         kept = slots if number == sizes.num_blocks - 1 else rows
+        came = memory.new_empty(steps, batch, come, width)
         blocks.append(
             BlockTape(
-                rows=memory.new_empty(steps, batch, come, width),
+                rows=came,
+                product_rows=came if sizes.dtype == came.dtype else torch.empty_like(came, dtype=sizes.dtype),
                 statistics=memory.new_empty(steps, batch, rows, 2),
                 probabilities=memory.new_empty(steps, batch, sizes.num_heads, kept, rows),
                 attention_normal=memory.new_empty(steps, batch, kept, width),
                 attention_inverse=memory.new_empty(steps, batch, kept),
                 mlp_normal=memory.new_empty(steps, batch, kept, width),
                 mlp_inverse=memory.new_empty(steps, batch, kept),
-                layers=memory.new_empty(sizes.mlp_layers, steps, batch, kept, width),
+                layers=memory.new_empty(sizes.mlp_layers, steps, batch, kept, width, dtype=sizes.dtype),
             )
         )
     full = (steps, batch, slots, width) if sizes.gated else (steps, 0, 0, 0)
@@ -343,6 +347,10 @@ def _forward(
     outputs = memory.new_empty(steps, batch, slots * width)
     attended = memory.new_empty(batch, slots, width)
     no_rows, no_qkv = (ops.view(memory.new_empty(batch, 0, size)) for size in (width, input_qkv.shape[-1]))
+    nothing = ops.view(memory.new_empty(0, 0, 0))
+    # The kernels write float32; where products take another type, that too.
+    rounds = sizes.dtype != memory.dtype
+    sums = [ops.view(torch.empty_like(block.attention_normal[0])) if rounds else nothing for block in tape.blocks]
     scale = ops.number(sizes.scale)
     norms = [[ops.view(tensor) for tensor in block[2:]] for block in parameters.blocks]
     saved = [BlockTape[Any](*(ops.view(tensor) for tensor in block)) for block in tape.blocks]
@@ -352,12 +360,14 @@ def _forward(
     first, resets, before = ops.view(initial), ops.view(reset), ops.view(memory)
     for t in range(steps):
         k = t if keep else 0
-        ops.begin_step(resets[t], first, before, saved[0].rows[k], tanh_memories[k])
+        rounded = saved[0].product_rows[k] if rounds else nothing
+        ops.begin_step(resets[t], first, before, saved[0].rows[k], tanh_memories[k], rounded)
         for number, (block, own) in enumerate(zip(parameters.blocks, saved, strict=True)):
-            pre = product(tape.blocks[number].rows[k], block.qkv_weight, block.qkv_bias)
+            pre = product(tape.blocks[number].product_rows[k], block.qkv_weight, block.qkv_bias)
             if keep:
                 tape.pre[number].append(pre)
             layers = tape.blocks[number].layers
+            total, rounded = (sums[number], own.layers[0, k]) if rounds else (own.layers[0, k], nothing)
             qkv_w, qkv_b, attention_w, attention_b, mlp_w, mlp_b = norms[number]
             ops.attention_forward(
                 ops.view(pre),
@@ -374,18 +384,20 @@ def _forward(
                 own.probabilities[k],
                 own.attention_normal[k],
                 own.attention_inverse[k],
-                own.layers[0, k],
+                total,
+                rounded,
             )
             for index, (weight, bias) in enumerate(parameters.mlp[:-1]):
-                layers[index + 1, k].copy_(product(layers[index, k], weight, bias, relu=True))
-            added = product(layers[-1, k], *parameters.mlp[-1])
+                torch.clamp_min(product(layers[index, k], weight, bias), 0.0, out=layers[index + 1, k])
+            added = ops.view(product(layers[-1, k], *parameters.mlp[-1]))
+            rounded = nothing
             if number < sizes.num_blocks - 1:
                 result = saved[number + 1].rows[k]
+                if rounds:
+                    rounded = saved[number + 1].product_rows[k]
             else:
                 result = ops.view(attended) if sizes.gated else new_memories[t]
-            ops.norm_forward(
-                own.layers[0, k], ops.view(added), mlp_w, mlp_b, own.mlp_normal[k], own.mlp_inverse[k], result
-            )
+            ops.norm_forward(total, added, mlp_w, mlp_b, own.mlp_normal[k], own.mlp_inverse[k], result, rounded)
         if parameters.gate is not None:
             ops.gate_forward(
                 ops.view(attended),
@@ -421,8 +433,9 @@ def _backward(
     tanh_memories, tanh_attended, gates = ops.view(tape.tanh_memory), ops.view(tape.tanh_attended), ops.view(tape.gates)
     # Gradients of a few steps, gathered until they are worth one product with the inputs of the weights.
     gathered = min(steps, -(-ROWS_PER_WEIGHT_PRODUCT // (batch * slots)))
-    d_pre = [d_last.new_empty(gathered, *tape.pre[number][0].shape) for number in range(sizes.num_blocks)]
-    d_layers = [d_last.new_empty(sizes.mlp_layers, gathered, *block.layers.shape[2:]) for block in tape.blocks]
+    d_pre = [steps_of[0].new_empty(gathered, *steps_of[0].shape) for steps_of in tape.pre]
+    d_layers = [block.layers.new_empty(sizes.mlp_layers, gathered, *block.layers.shape[2:]) for block in tape.blocks]
+    rounds = sizes.dtype != d_last.dtype
     d_input_rows, d_input_qkv = torch.zeros_like(input_rows), torch.zeros_like(input_qkv)
     d_gates = torch.empty_like(tape.gates)
     nothing = ops.view(d_last.new_empty(0, 0, 0))
@@ -430,6 +443,7 @@ def _backward(
     d_attended = ops.view(d_last.new_empty(batch, slots, width)) if sizes.gated else nothing
     d_kept = ops.view(d_last.new_empty(batch, slots, width)) if sizes.gated else nothing
     d_rows = [torch.empty_like(block.attention_normal[0]) for block in tape.blocks]
+    d_sums = [ops.view(torch.empty_like(block.attention_normal[0])) if rounds else nothing for block in tape.blocks]
     scale, resets = ops.number(sizes.scale), ops.view(reset)
     inputs_qkv, d_inputs_qkv, d_all_gates = ops.view(input_qkv), ops.view(d_input_qkv), ops.view(d_gates)
 
@@ -438,12 +452,12 @@ def _backward(
         count = stop - start
         for number, block in enumerate(tape.blocks):
             gradients.blocks[number].qkv_weight.add_(
-                weight_gradient(block.rows[start:stop], d_pre[number][:count], sizes.dtype)
+                weight_gradient(block.product_rows[start:stop], d_pre[number][:count], sizes.dtype)
             )
             for index, (d_weight, d_bias) in enumerate(gradients.mlp):
                 d_layer = d_layers[number][index, :count]
                 d_weight.add_(weight_gradient(block.layers[index, start:stop], d_layer, sizes.dtype))
-                d_bias.add_(d_layer.flatten(0, -2).sum(0))
+                d_bias.add_(d_layer.flatten(0, -2).sum(0, dtype=d_bias.dtype))
 
     d_outputs = d_outputs.view(steps, batch, slots, width)
     d_memory = d_outputs[-1] + d_last
@@ -463,14 +477,15 @@ def _backward(
             d_qkv_b, d_norm_qkv_w, d_norm_qkv_b, d_attention_w, d_attention_b, d_mlp_w, d_mlp_b = norm_gradients[number]
             qkv_w, qkv_b, attention_w, _, mlp_w, _ = norms[number]
             d_added = d_layers[number][-1, place]
-            ops.norm_backward(d_new, own.mlp_normal[t], own.mlp_inverse[t], mlp_w, d_mlp_w, d_mlp_b, ops.view(d_added))
+            d_sum, rounded = (d_sums[number], ops.view(d_added)) if rounds else (ops.view(d_added), nothing)
+            ops.norm_backward(d_new, own.mlp_normal[t], own.mlp_inverse[t], mlp_w, d_mlp_w, d_mlp_b, d_sum, rounded)
             d_through = product(d_added, parameters.mlp[-1][0].T)
             for index in reversed(range(sizes.mlp_layers - 1)):
                 d_layer = d_layers[number][index, place]
                 ops.relu_backward(ops.view(d_through), own.layers[index + 1, t], ops.view(d_layer))
                 d_through = product(d_layer, parameters.mlp[index][0].T)
             ops.attention_backward(
-                ops.view(d_added),
+                d_sum,
                 ops.view(d_through),
                 ops.view(tape.pre[number][t]),
                 inputs_qkv[t] if first else no_qkv,
@@ -494,6 +509,7 @@ def _backward(
             )
             d_projected = product(d_pre[number][place], parameters.blocks[number].qkv_weight.T)
             if not first:
+                d_projected = d_projected.to(d_own.dtype)
                 d_projected[:, : d_own.shape[1]] += d_own
                 d_new = ops.view(d_projected)
             elif d_own.shape[1] > slots:
