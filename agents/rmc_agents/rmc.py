@@ -175,7 +175,7 @@ class RelationalMemory(Core):
     ) -> Tensor:
         """The padded identity for each item: ``[B, N, F]``."""
         memory = padded_identity(self.mem_slots, self.mem_size, *self._place_and_type(device, dtype))
-        return memory.repeat(batch_size, 1, 1)
+        return memory.expand(batch_size, -1, -1).contiguous()
 
     def project(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """The part of a step that does not depend on the memory, for all time steps at once.

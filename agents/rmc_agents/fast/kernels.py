@@ -19,7 +19,7 @@ from torch import Tensor
 Array = np.ndarray[Any, Any]
 
 # Sums may be reordered and products fused, which vectorising needs; NaN and infinity keep their meaning.
-_OPTIONS: dict[str, Any] = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
+_OPTIONS: Any = {"fastmath": {"reassoc", "contract", "nsz", "arcp"}, "error_model": "numpy"}
 _compiled = njit(cache=True, nogil=True, **_OPTIONS)
 
 ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)

@@ -9,6 +9,7 @@ oneDNN) is PyTorch's own ``linear``, which for bfloat16 is oneDNN with a detour.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+Multiply = Callable[[Tensor], Tensor]
 _OF_ONEDNN = (torch.float32, torch.bfloat16)
 LEAST_MULTIPLICATIONS = 2**19
 """Below this oneDNN's start (about 10 µs) costs more than it saves."""
@@ -33,6 +35,24 @@ def has_onednn(dtype: torch.dtype) -> bool:
         return False
 
 
+def multiplier(weight: Tensor, bias: Tensor | None, rows: int) -> Multiply:
+    """What computes x @ weight^T + bias without autograd, for x of ``rows`` rows and of the type of ``weight``.
+
+    To be asked for once where there are many such products: how to multiply is decided here.
+
+    Args:
+        weight: ``[O, I]``; transposed views are as fast as others.
+        bias: ``[O]``, of the type of ``weight``.
+        rows: of x ``[..., I]``, all axes but the last taken together.
+    """
+    worth_it = rows * weight.numel() >= LEAST_MULTIPLICATIONS
+    if worth_it and weight.device.type == "cpu" and weight.dtype in _OF_ONEDNN and has_onednn(weight.dtype):
+        own_bias = None if bias is None else bias.contiguous()  # of whose stride it takes no heed
+        pointwise = torch.ops.mkldnn._linear_pointwise.default
+        return lambda x: pointwise(x, weight, own_bias, "none", [], "")
+    return lambda x: F.linear(x, weight, bias)
+
+
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x @ weight^T + bias; without autograd.
 
@@ -45,13 +65,8 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         ``[..., O]``, of the type of x.
     """
-    if weight.dtype != x.dtype:
-        return product(x.to(weight.dtype), weight, bias).to(x.dtype)
-    worth_it = x.numel() * weight.shape[0] >= LEAST_MULTIPLICATIONS
-    if worth_it and x.device.type == "cpu" and x.dtype in _OF_ONEDNN and has_onednn(x.dtype):
-        bias = None if bias is None else bias.contiguous()  # of whose stride it takes no heed
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return F.linear(x, weight, bias)
+    result = multiplier(weight, bias, x.numel() // weight.shape[1])(x.to(weight.dtype))
+    return result.to(x.dtype)
 
 
 class _Linear(torch.autograd.Function):
@@ -66,8 +81,9 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         with torch.autocast("cpu", enabled=False):  # where backward is called says nothing of how forward was
-            d_x = product(gradient, weight.to(ctx.dtype).T) if ctx.needs_input_grad[0] else None
-            d_weight = weight_gradient(x, gradient, ctx.dtype).to(x.dtype) if ctx.needs_input_grad[1] else None
+            d = gradient.to(ctx.dtype)
+            d_x = product(d, weight.to(ctx.dtype).T).to(x.dtype) if ctx.needs_input_grad[0] else None
+            d_weight = weight_gradient(x.to(ctx.dtype), d).to(x.dtype) if ctx.needs_input_grad[1] else None
             d_bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None
         return d_x, d_weight, d_bias, None
 
@@ -82,11 +98,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype = torch.f
     return product(x, weight.to(dtype), bias.to(dtype))
 
 
-def weight_gradient(x: Tensor, gradient: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The gradient of ``weight`` in x @ weight^T from that of the result: sum over rows of gradient ⊗ x, ``[O, I]``."""
+def weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient of ``weight`` in x @ weight^T from that of the result: sum over rows of gradient ⊗ x, ``[O, I]``.
+
+    Both are of one type, and so is what comes out.
+    """
     rows, d_rows = x.flatten(0, -2), gradient.flatten(0, -2)
-    if dtype != torch.float32:
-        return d_rows.to(dtype).T @ rows.to(dtype)
+    if x.dtype == torch.bfloat16:
+        return d_rows.T @ rows
     # This way round the longer operand is the one that oneDNN need not reorder.
     if d_rows.shape[1] < rows.shape[1]:
         return product(d_rows.T, rows.T)

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rmc_agents.fast import has_kernels, kernels_torch
-from rmc_agents.fast.products import linear, product, weight_gradient
+from rmc_agents.fast.products import linear, multiplier, weight_gradient
 from rmc_agents.fast.recorded import Pass, Record, Recording, Recordings, cuda_graph
+from rmc_agents.rmc import padded_identity
 
 if TYPE_CHECKING:
     from rmc_agents.rmc import RelationalMemory
@@ -183,7 +184,7 @@ def unroll(core: RelationalMemory, inputs: Tensor, memory: Tensor, reset: Tensor
         gate_inputs = core.gate_input(whole) + core.gate_bias  # [T, B, 1, 2G]
     else:
         gate_inputs = e.new_empty(*e.shape[:2], 1, 0)
-    initial = core.initial_state(1)[0]
+    initial = padded_identity(core.mem_slots, core.mem_size, memory.device, memory.dtype)
     reset = reset.contiguous()
     tensors = (e, e_qkv, gate_inputs, memory, *parameters.flat())
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
@@ -345,7 +346,6 @@ def _forward(
     parameters = parameters.rounded(sizes.dtype)
     tape = _new_tape(sizes, steps if keep else 1, input_qkv, memory, gate_inputs.shape[-1])
     outputs = memory.new_empty(steps, batch, slots * width)
-    attended = memory.new_empty(batch, slots, width)
     no_rows, no_qkv = (ops.view(memory.new_empty(batch, 0, size)) for size in (width, input_qkv.shape[-1]))
     nothing = ops.view(memory.new_empty(0, 0, 0))
     # The kernels write float32; where products take another type, that too.
@@ -358,15 +358,25 @@ def _forward(
     tanh_memories, tanh_attended, gates = ops.view(tape.tanh_memory), ops.view(tape.tanh_attended), ops.view(tape.gates)
     inputs, inputs_qkv, inputs_gates = ops.view(input_rows), ops.view(input_qkv), ops.view(gate_inputs)
     first, resets, before = ops.view(initial), ops.view(reset), ops.view(memory)
+    # Found once, not at every step: the tensors that are multiplied, and how.
+    rows = [block.product_rows.unbind(0) for block in tape.blocks]
+    layers = [[layer.unbind(0) for layer in block.layers.unbind(0)] for block in tape.blocks]
+    tanh_rows = tape.tanh_memory.unbind(0)
+    to_qkv, to_layers = [], []
+    for block, own in zip(parameters.blocks, tape.blocks, strict=True):
+        come, kept = own.rows.shape[1:3].numel(), own.mlp_inverse[0].numel()
+        to_qkv.append(multiplier(block.qkv_weight, block.qkv_bias, come))
+        to_layers.append([multiplier(weight, bias, kept) for weight, bias in parameters.mlp])
+    to_gates = None if parameters.gate is None else multiplier(*parameters.gate, batch * slots)
+    attended = ops.view(memory.new_empty(batch, slots, width)) if sizes.gated else nothing
     for t in range(steps):
         k = t if keep else 0
         rounded = saved[0].product_rows[k] if rounds else nothing
         ops.begin_step(resets[t], first, before, saved[0].rows[k], tanh_memories[k], rounded)
-        for number, (block, own) in enumerate(zip(parameters.blocks, saved, strict=True)):
-            pre = product(tape.blocks[number].product_rows[k], block.qkv_weight, block.qkv_bias)
+        for number, own in enumerate(saved):
+            pre = to_qkv[number](rows[number][k])
             if keep:
                 tape.pre[number].append(pre)
-            layers = tape.blocks[number].layers
             total, rounded = (sums[number], own.layers[0, k]) if rounds else (own.layers[0, k], nothing)
             qkv_w, qkv_b, attention_w, attention_b, mlp_w, mlp_b = norms[number]
             ops.attention_forward(
@@ -387,21 +397,21 @@ def _forward(
                 total,
                 rounded,
             )
-            for index, (weight, bias) in enumerate(parameters.mlp[:-1]):
-                torch.clamp_min(product(layers[index, k], weight, bias), 0.0, out=layers[index + 1, k])
-            added = ops.view(product(layers[-1, k], *parameters.mlp[-1]))
+            for index, to_layer in enumerate(to_layers[number][:-1]):
+                torch.clamp_min(to_layer(layers[number][index][k]), 0.0, out=layers[number][index + 1][k])
+            added = ops.view(to_layers[number][-1](layers[number][-1][k]))
             rounded = nothing
             if number < sizes.num_blocks - 1:
                 result = saved[number + 1].rows[k]
                 if rounds:
                     rounded = saved[number + 1].product_rows[k]
             else:
-                result = ops.view(attended) if sizes.gated else new_memories[t]
+                result = attended if sizes.gated else new_memories[t]
             ops.norm_forward(total, added, mlp_w, mlp_b, own.mlp_normal[k], own.mlp_inverse[k], result, rounded)
-        if parameters.gate is not None:
+        if to_gates is not None:
             ops.gate_forward(
-                ops.view(attended),
-                ops.view(product(tape.tanh_memory[k], *parameters.gate)),
+                attended,
+                ops.view(to_gates(tanh_rows[k])),
                 inputs_gates[t],
                 saved[0].rows[k],
                 tanh_attended[k],
@@ -445,6 +455,14 @@ def _backward(
     d_rows = [torch.empty_like(block.attention_normal[0]) for block in tape.blocks]
     d_sums = [ops.view(torch.empty_like(block.attention_normal[0])) if rounds else nothing for block in tape.blocks]
     scale, resets = ops.number(sizes.scale), ops.view(reset)
+    pre_rows = [rows.unbind(0) for rows in d_pre]
+    layer_rows = [[layer.unbind(0) for layer in layers.unbind(0)] for layers in d_layers]
+    from_qkv, from_layers = [], []
+    for block, own in zip(parameters.blocks, tape.blocks, strict=True):
+        come, kept = own.rows.shape[1:3].numel(), own.mlp_inverse[0].numel()
+        from_qkv.append(multiplier(block.qkv_weight.T, None, come))
+        from_layers.append([multiplier(weight.T, None, kept) for weight, _ in parameters.mlp])
+    from_gates = None if parameters.gate is None else multiplier(parameters.gate[0].T, None, batch * slots)
     inputs_qkv, d_inputs_qkv, d_all_gates = ops.view(input_qkv), ops.view(d_input_qkv), ops.view(d_gates)
 
     def weight_gradients(start: int, stop: int) -> None:
@@ -452,11 +470,11 @@ def _backward(
         count = stop - start
         for number, block in enumerate(tape.blocks):
             gradients.blocks[number].qkv_weight.add_(
-                weight_gradient(block.product_rows[start:stop], d_pre[number][:count], sizes.dtype)
+                weight_gradient(block.product_rows[start:stop], d_pre[number][:count])
             )
             for index, (d_weight, d_bias) in enumerate(gradients.mlp):
                 d_layer = d_layers[number][index, :count]
-                d_weight.add_(weight_gradient(block.layers[index, start:stop], d_layer, sizes.dtype))
+                d_weight.add_(weight_gradient(block.layers[index, start:stop], d_layer))
                 d_bias.add_(d_layer.flatten(0, -2).sum(0, dtype=d_bias.dtype))
 
     d_outputs = d_outputs.view(steps, batch, slots, width)
@@ -468,22 +486,22 @@ def _backward(
             stop = t + 1
         place = t - max(0, stop - gathered)  # among the gathered rows, which are those of steps up to stop - 1
         d_new, d_tanh = ops.view(d_memory), nothing
-        if parameters.gate is not None:
+        if from_gates is not None:
             ops.gate_backward(d_new, saved[0].rows[t], tanh_attended[t], gates[t], d_attended, d_all_gates[t], d_kept)
-            d_tanh = ops.view(product(d_gates[t], parameters.gate[0].T))
+            d_tanh = ops.view(from_gates(d_gates[t]))
             d_new = d_attended
         for number in reversed(range(sizes.num_blocks)):
             own, d_own, first = saved[number], d_rows[number], number == 0
             d_qkv_b, d_norm_qkv_w, d_norm_qkv_b, d_attention_w, d_attention_b, d_mlp_w, d_mlp_b = norm_gradients[number]
             qkv_w, qkv_b, attention_w, _, mlp_w, _ = norms[number]
-            d_added = d_layers[number][-1, place]
+            d_added = layer_rows[number][-1][place]
             d_sum, rounded = (d_sums[number], ops.view(d_added)) if rounds else (ops.view(d_added), nothing)
             ops.norm_backward(d_new, own.mlp_normal[t], own.mlp_inverse[t], mlp_w, d_mlp_w, d_mlp_b, d_sum, rounded)
-            d_through = product(d_added, parameters.mlp[-1][0].T)
+            d_through = from_layers[number][-1](d_added)
             for index in reversed(range(sizes.mlp_layers - 1)):
-                d_layer = d_layers[number][index, place]
+                d_layer = layer_rows[number][index][place]
                 ops.relu_backward(ops.view(d_through), own.layers[index + 1, t], ops.view(d_layer))
-                d_through = product(d_layer, parameters.mlp[index][0].T)
+                d_through = from_layers[number][index](d_layer)
             ops.attention_backward(
                 d_sum,
                 ops.view(d_through),
@@ -504,10 +522,10 @@ def _backward(
                 d_attention_b,
                 d_qkv_b,
                 ops.view(d_own),
-                ops.view(d_pre[number][place]),
+                ops.view(pre_rows[number][place]),
                 d_inputs_qkv[t] if first else no_qkv,
             )
-            d_projected = product(d_pre[number][place], parameters.blocks[number].qkv_weight.T)
+            d_projected = from_qkv[number](pre_rows[number][place])
             if not first:
                 d_projected = d_projected.to(d_own.dtype)
                 d_projected[:, : d_own.shape[1]] += d_own

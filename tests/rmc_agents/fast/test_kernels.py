@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numba import njit
 
 from rmc_agents import rmc
@@ -65,3 +66,30 @@ def test_edges(function: Any, given: list[float], expected: list[float]) -> None
 def test_the_norms_share_their_epsilon() -> None:
     assert np.float32(rmc.LAYER_NORM_EPSILON) == kernels.EPSILON
     assert rmc.LAYER_NORM_EPSILON == kernels_torch.EPSILON
+
+
+def test_bfloat16_is_read_and_written_as_pytorch_does() -> None:
+    """Bit by bit: every bfloat16 comes back, and what lies between two goes where PyTorch puts it."""
+    every = torch.arange(-(2**15), 2**15).to(torch.int16)
+    widened = every.view(torch.bfloat16).float()
+    between = (widened.view(torch.int32)[:, None] + torch.tensor([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF])).flatten()
+    given = between.to(torch.int32).view(torch.float32)
+    expected = given.to(torch.bfloat16)
+
+    @njit
+    def widen(bits: Values, result: Values) -> None:
+        for index in range(bits.size):
+            result[index] = kernels._float(bits[index])
+
+    @njit
+    def shorten(values: Values, result: Values) -> None:
+        kernels._round_row(values, result)
+
+    result = np.empty(len(given), np.int16)
+    shorten(given.numpy(), result)
+    rounded = torch.from_numpy(result).view(torch.bfloat16)
+    assert torch.equal(rounded.isnan(), expected.isnan())
+    assert torch.equal(rounded[~rounded.isnan()].view(torch.int16), expected[~expected.isnan()].view(torch.int16))
+    back = np.empty(len(every), np.float32)
+    widen(every.numpy(), back)
+    np.testing.assert_array_equal(back, widened.numpy())
