@@ -70,6 +70,9 @@ class ActorConfig:
 
     num_actors: int | None = _key("actor processes (engine=ray); null: from the machine's cores", minimum=1)
     num_envs: int = _key("games each actor plays side by side", minimum=1, maximum=1_000_000)
+    groups: int = _key(
+        "groups they are played in, in turn (inline): with 2 a GPU acts for one while the other is stepped", minimum=1
+    )
     unroll_length: int = _key("T: steps of each game in one rollout", minimum=1, maximum=100_000)
 
 
@@ -78,6 +81,9 @@ class LearnerConfig:
     """How the agent learns from it (IMPALA; V-trace)."""
 
     rollouts_per_batch: int = _key("rollouts joined into one update", minimum=1, maximum=10_000)
+    games_at_once: int | None = _key(
+        "games of one part of a batch, whose gradients are added up; null: 16 to 64 on a CPU, all on a GPU", minimum=1
+    )
     optimizer: str = _key("optimiser", choices=("rmsprop", "adam"))
     learning_rate: float = _key("step size at the start", above=0)
     learning_rate_final: float = _key("step size when the budget is spent", minimum=0)
@@ -107,10 +113,12 @@ class EngineConfig:
 
     name: str = _key("ray: actor processes and a learner process; inline: one process", choices=("ray", "inline"))
     actor_threads: int = _key("torch threads of each actor process", minimum=1, maximum=1024)
-    learner_threads: int | None = _key(
-        "torch threads that learn; null: from the machine's cores", minimum=1, maximum=1024
-    )
+    learner_threads: int | None = _key("threads that learn; null: from the machine's cores", minimum=1, maximum=1024)
     max_queued_batches: int = _key("batches waiting for the learner at which actors pause (ray)", minimum=1)
+    max_policy_lag: int | None = _key(
+        "rollouts whose weights are older than so many updates are dropped (ray); null: never", minimum=1
+    )
+    timeout: float = _key("an actor or learner without progress for so many seconds is replaced (ray)", above=0)
     object_store_mb: int = _key("shared memory that Ray may use for rollouts and weights, in MB (ray)", minimum=80)
 
 
@@ -155,6 +163,7 @@ class Config:
         "Weights & Biases; null: online where a key is configured, else disabled",
         choices=("online", "offline", "disabled"),
     )
+    profile: bool = _key("write traces of acting and learning, by PyTorch's profiler, into the run folder")
     trust: bool = _key("allow an environment id to name a module that will be imported")
 
 
@@ -339,6 +348,10 @@ def _validate(config: Config) -> None:
         raise UserError("core.name is missing: the core's registered name")
     if not isinstance(config.core["name"], str):
         raise UserError(f"core.name={config.core['name']} is not a name: the core's registered name is needed")
+    if config.actor.groups > config.actor.num_envs:
+        raise UserError(
+            f"actor.groups={config.actor.groups} is too large: at most actor.num_envs={config.actor.num_envs}"
+        )
     if config.seed >= 2**31:
         raise UserError(f"seed={config.seed} is too large: below 2^31")
 

@@ -142,27 +142,28 @@ class RichDisplay:
         console: where it is drawn; the terminal unless given.
     """
 
-    # Label, name in the row, format, what it means: how well it plays, then how fast it goes, then how it learns.
+    # Label, names in the row, format, what it means: how well it plays, then how fast it goes, then how it learns.
     _SHOWN = (
         (
-            ("return", "return_mean", ",.2f", "mean of the last 100 episodes"),
-            ("episode length", "length_mean", ",.0f", "steps"),
-            ("episodes", "episodes", ",.0f", "ended so far"),
+            ("return", ("return_mean",), ",.2f", "mean of the last 100 episodes"),
+            ("length, episodes", ("length_mean", "episodes"), ",.0f", "mean steps of the same, ended so far"),
         ),
         (
-            ("speed", "steps_per_second", ",.0f", "environment steps learnt per second"),
-            ("learner busy", "learner_busy", ".0%", "of the time"),
-            ("waiting rollouts", "queue", ",.0f", "acted and not yet learnt from"),
-            ("policy lag", "policy_lag", ".2f", "updates between acting and learning"),
-            ("process restarts", "restarts", ",.0f", "since the start"),
+            ("speed", ("steps_per_second",), ",.0f", "environment steps learnt per second"),
+            ("acting alone", ("acting_speed",), ",.0f", "the same if actors never waited"),
+            ("learning alone", ("learning_speed",), ",.0f", "the same if the learner never waited"),
+            ("actors, learner", ("actor_busy", "learner_busy"), ".0%", "of the time busy"),
+            ("waiting rollouts", ("queue",), ",.0f", "acted and not yet learnt from"),
+            ("policy lag", ("policy_lag",), ".2f", "updates between acting and learning"),
+            ("restarts, drops", ("restarts", "dropped_rollouts"), ",.0f", "processes, rollouts since the start"),
+            ("memory", ("memory_mb",), ",.0f", "MB"),
         ),
         (
-            ("policy loss", "policy_loss", "+.4f", "per step"),
-            ("value loss", "value_loss", ".4f", "per step"),
-            ("explained variance", "explained_variance", ".2f", "of the value's targets; 1 is perfect"),
-            ("entropy", "entropy", ".3f", "nats per step"),
-            ("gradient norm", "grad_norm", ".2f", "before clipping"),
-            ("learning rate", "learning_rate", ".2e", "now"),
+            ("policy loss", ("policy_loss",), "+.4f", "per step"),
+            ("value loss", ("value_loss",), ".4f", "per step"),
+            ("explained variance", ("explained_variance",), ".2f", "of the value's targets; 1 is perfect"),
+            ("entropy", ("entropy",), ".3f", "nats per step"),
+            ("gradient norm", ("grad_norm",), ".2f", "before clipping"),
         ),
     )
     _WIDTH_FOR_NOTES = 70
@@ -214,9 +215,9 @@ class RichDisplay:
             table.add_column(style="dim", no_wrap=True)
         for block in self._SHOWN:
             table.add_row()
-            for label, name, form, note in block:
-                cells = [label, _figure(self._row.get(name, float("nan")), form)]
-                table.add_row(*cells, *([note] if with_notes else []))
+            for label, names, form, note in block:
+                figures = ", ".join(_figure(self._row.get(name, float("nan")), form) for name in names)
+                table.add_row(label, figures, *([note] if with_notes else []))
         return Panel(Group(Text(self._title, style="bold"), self._progress, table))
 
 

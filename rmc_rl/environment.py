@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.registration import EnvSpec
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import VectorEnv
 
 from rmc_rl.config import EnvConfig
@@ -53,8 +54,18 @@ def find_spec(config: EnvConfig, trust: bool = False) -> EnvSpec:
         raise UserError(f"unknown environment '{config.id}': {nearest(name, gymnasium.registry)}") from error
 
 
-def make_vector(config: EnvConfig, num_envs: int, *, trust: bool = False, native: bool = True) -> VectorEnv:
+def make_vector(
+    config: EnvConfig, num_envs: int, *, trust: bool = False, native: bool = True, threads: int | None = None
+) -> VectorEnv:
     """A vector environment: the id's native batch where it has one, otherwise scalar environments in turn.
+
+    Args:
+        config: id and keyword arguments.
+        num_envs: how many.
+        trust: whether the id may name any module.
+        native: whether the native batch is wanted.
+        threads: shared by a step, where the native batch has an argument ``num_threads`` that is not configured; None:
+            as it has it by itself.
 
     Raises:
         UserError: unknown id, arguments the environment refuses, or spaces no agent here can handle.
@@ -62,7 +73,10 @@ def make_vector(config: EnvConfig, num_envs: int, *, trust: bool = False, native
     spec = find_spec(config, trust)
     mode = "vector_entry_point" if native and spec.vector_entry_point is not None else "sync"
     try:
-        env = gymnasium.make_vec(spec, num_envs=num_envs, vectorization_mode=mode, **config.kwargs)
+        kwargs = dict(config.kwargs)
+        if threads is not None and mode == "vector_entry_point" and _takes_threads(spec):
+            kwargs = {"num_threads": threads} | kwargs
+        env = gymnasium.make_vec(spec, num_envs=num_envs, vectorization_mode=mode, **kwargs)
     except Exception as error:
         raise UserError(f"the environment '{config.id}' cannot be made: {_text(error)}") from error
     try:
@@ -71,6 +85,11 @@ def make_vector(config: EnvConfig, num_envs: int, *, trust: bool = False, native
         env.close()
         raise
     return env
+
+
+def _takes_threads(spec: EnvSpec) -> bool:
+    entry: Any = spec.vector_entry_point
+    return "num_threads" in inspect.signature(load_env_creator(entry) if isinstance(entry, str) else entry).parameters
 
 
 def make_single(config: EnvConfig, *, trust: bool = False, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:

@@ -38,23 +38,35 @@ GLOSSARY = {
     "learning_rate": "today's step size",
     "entropy_cost": "today's weight of the entropy bonus",
     "policy_lag": "mean age of the acting weights, in updates",
+    "policy_lag_steps": "the same in steps that were learnt from meanwhile",
     "policy_lag_max": "greatest age of the acting weights in the interval, in updates",
     "steps_per_second": "environment steps learnt from per second in the interval",
+    "acting_speed": "steps per second that the actors would make if they never waited",
+    "learning_speed": "steps per second that the learner would make if it never waited",
+    "actor_busy": "share of their time that the actors played",
     "learner_busy": "share of the interval that the learner spent in updates",
     "queue": "rollouts that waited for the learner at the end of the interval",
     "restarts": "actor and learner processes replaced since the start",
+    "dropped_rollouts": "rollouts never learnt from since the start: too old, or of a learner that died",
     "env_failures": "times an environment raised and its games started new episodes, since the start",
+    "memory_mb": "memory of all processes of the run that they do not share, in MB",
     "seconds": "training time, resumed parts included",
 }
-TIMING = frozenset({"steps_per_second", "learner_busy", "queue", "seconds"})
+TIMING = frozenset(
+    {
+        *("steps_per_second", "acting_speed", "learning_speed", "actor_busy", "learner_busy"),
+        *("queue", "memory_mb", "seconds"),
+    }
+)
 """Columns that depend on the machine's speed and not on the seed."""
 
 WandbMode = Literal["online", "offline", "disabled"]
 
 _AVERAGED = (
     *("loss", "policy_loss", "value_loss", "entropy", "value", "rho", "explained_variance", "grad_norm"),
-    *("learning_rate", "entropy_cost", "policy_lag"),
+    *("learning_rate", "entropy_cost", "policy_lag", "policy_lag_steps"),
 )
+_SUMMED = ("batch_steps", "update_seconds", "acted_steps", "acting_seconds", "acting_idle_seconds")
 
 
 class Interval:
@@ -67,8 +79,9 @@ class Interval:
     def __init__(self, start_steps: int = 0) -> None:
         self.start_steps = start_steps
         self.updates = 0
-        self._sums = dict.fromkeys((*_AVERAGED, "update_seconds"), 0.0)
+        self._sums = dict.fromkeys((*_AVERAGED, *_SUMMED), 0.0)
         self._lag_max = 0.0
+        self._actors = 1
         self._seconds_before = 0.0
         self._started = time.monotonic()
 
@@ -78,15 +91,21 @@ class Interval:
         for name in self._sums:
             self._sums[name] += figures[name]
         self._lag_max = max(self._lag_max, figures["policy_lag_max"])
+        self._actors = figures["actors"]
 
     def figures(self, steps: int) -> dict[str, float]:
         """Means over the interval's updates, and how fast it went, when `steps` are done."""
         count = max(self.updates, 1)
         seconds = max(self._seconds, 1e-9)
-        return {name: self._sums[name] / count for name in _AVERAGED} | {
+        sums = self._sums
+        acting, learning = max(sums["acting_seconds"], 1e-9), max(sums["update_seconds"], 1e-9)
+        return {name: sums[name] / count for name in _AVERAGED} | {
             "policy_lag_max": self._lag_max,
             "steps_per_second": (steps - self.start_steps) / seconds,
-            "learner_busy": min(self._sums["update_seconds"] / seconds, 1.0),
+            "acting_speed": self._actors * sums["acted_steps"] / acting,
+            "learning_speed": sums["batch_steps"] / learning,
+            "actor_busy": sums["acting_seconds"] / (acting + sums["acting_idle_seconds"]),
+            "learner_busy": min(sums["update_seconds"] / seconds, 1.0),
         }
 
     @property
@@ -102,8 +121,22 @@ class Interval:
         """Go on from a state of `get_state`."""
         self.start_steps, self.updates = state["start_steps"], state["updates"]
         self._lag_max, self._seconds_before = state["lag_max"], state["seconds"]
-        self._sums = {name: state["sums"][name] for name in self._sums}
+        self._sums = {name: state["sums"].get(name, 0.0) for name in self._sums}
         self._started = time.monotonic()
+
+
+def memory_mb() -> float:
+    """Memory of this process and all below it that they do not share, in MB; not a number where psutil is missing."""
+    try:
+        import psutil
+    except ImportError:
+        return float("nan")
+    total = 0
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):  # it may have ended meanwhile
+            memory = process.memory_info()
+            total += memory.rss - getattr(memory, "shared", 0)
+    return total / 2**20
 
 
 class Episodes:

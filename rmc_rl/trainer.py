@@ -19,7 +19,7 @@ from rmc_rl.display import Display, LastingDisplay, make_display
 from rmc_rl.engines import Engine, make_engine
 from rmc_rl.environment import Interface, interface, make_vector
 from rmc_rl.errors import NonFiniteLossError, UserError
-from rmc_rl.metrics import Interval, make_writers
+from rmc_rl.metrics import Interval, make_writers, memory_mb
 from rmc_rl.overrides import overridden, resume_words
 from rmc_rl.progress import Progress
 from rmc_rl.run_folder import RunFolder, command, create_run_folder, find_run
@@ -112,6 +112,7 @@ def _run(
             last_state=lambda: _last_state(folder),
             should_stop=stop.is_set,
             say=display.say,
+            traces=folder.path / "profile" if config.profile else None,
         )
         stack.callback(engine.close)
         if notes and not stop.is_set():
@@ -150,7 +151,7 @@ class _Loop:
         self.started = time.monotonic()
         # The first checkpoint comes early: until then everything could be lost.
         last_saved = self.started - max(config.checkpoint.every_seconds - FIRST_CHECKPOINT_SECONDS, 0.0)
-        restarts = queue = 0
+        latest: dict[str, Any] = {}
 
         def close_interval() -> None:
             row = {
@@ -160,9 +161,9 @@ class _Loop:
                 "return_mean": progress.episodes.return_mean,
                 "length_mean": progress.episodes.length_mean,
                 **progress.interval.figures(progress.steps),
-                "queue": queue,
-                "restarts": restarts,
+                **{name: latest[name] for name in ("queue", "restarts", "dropped_rollouts")},
                 "env_failures": progress.env_failures,
+                "memory_mb": memory_mb(),
                 "seconds": progress.seconds,
             }
             for writer in self.writers:
@@ -182,7 +183,7 @@ class _Loop:
                 progress.env_failures += figures["env_failures"]
                 progress.steps, progress.updates = figures["steps"], figures["updates"]
                 progress.seconds = self.seconds_before + time.monotonic() - self.started
-                restarts, queue = figures["restarts"], figures["queue"]
+                latest = figures
                 progress.episodes.add(figures["episode_return"], figures["episode_length"])
                 progress.interval.add(figures)
                 self.display.progress(progress.steps)

@@ -56,7 +56,11 @@ def sample(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     E_a ~ Exp(1) falls on a with probability p_a; unlike ``torch.multinomial`` it never waits for the GPU.
     """
     logits = _widen(logits)
-    race = torch.empty_like(logits).exponential_(generator=generator)
+    return winner(logits, torch.empty_like(logits).exponential_(generator=generator))
+
+
+def winner(logits: Tensor, race: Tensor) -> Tensor:
+    """What :func:`sample` draws if its exponential numbers are ``race``, float32 or wider ``[..., A]``: ``[...]``."""
     return (logits - race.log()).argmax(dim=-1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 from rmc_rl.config import Config
@@ -15,8 +16,9 @@ class Engine(Protocol):
     def update(self) -> dict[str, Any] | None:
         """One learner update; None where a stop was asked for while waiting.
 
-        The figures are those of `Learner.update` and ``queue`` and ``restarts``. ``steps`` and ``updates`` go back
-        where a learner that died went on from a checkpoint.
+        The figures are those of `Learner.update` and ``queue``, ``restarts``, ``dropped_rollouts`` (counts), and of
+        the ``actors`` since the last update: ``acted_steps``, ``acting_seconds``, ``acting_idle_seconds``. ``steps``
+        and ``updates`` go back where a learner that died went on from a checkpoint.
         """
 
     def get_state(self) -> dict[str, Any] | None:
@@ -37,6 +39,7 @@ def make_engine(
     last_state: Callable[[], dict[str, Any] | None] = lambda: None,
     should_stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = print,
+    traces: Path | None = None,
 ) -> Engine:
     """The engine this configuration names.
 
@@ -47,11 +50,12 @@ def make_engine(
         last_state: the state of the run's last checkpoint, for a learner that died; None where there is none.
         should_stop: whether a stop was asked for.
         say: tells the person what happened.
+        traces: folder for traces of acting and learning; None: there are none.
     """
     if config.engine.name == "inline":
         from rmc_rl.engines.inline import InlineEngine
 
-        return InlineEngine(config, interface, state, say)
+        return InlineEngine(config, interface, state, say, traces)
     from rmc_rl.engines.ray import RayEngine
 
-    return RayEngine(config, interface, state, last_state, should_stop, say)
+    return RayEngine(config, interface, state, last_state, should_stop, say, traces)

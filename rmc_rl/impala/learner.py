@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rmc_agents.agent import Agent
 from rmc_agents.tree import map_tree
 from rmc_rl.config import LearnerConfig
 from rmc_rl.errors import NonFiniteLossError, UserError
-from rmc_rl.impala.loss import impala_loss
-from rmc_rl.impala.rollout import Rollout, join
+from rmc_rl.impala.loss import explained_variance, impala_loss
+from rmc_rl.impala.rollout import Rollout, join, split
 from rmc_rl.impala.schedules import scheduled
 from rmc_rl.impala.weights import get_weights, load_weights
+
+FEWEST_GAMES_AT_ONCE, MOST_GAMES_AT_ONCE = 16, 64
+"""Games of a part, on a CPU, where not configured: half the batch within these bounds."""
+VERSIONS_REMEMBERED = 1000
+_LOSS_FIGURES = (
+    *("loss", "policy_loss", "value_loss", "entropy", "value", "rho", "mean_target", "mean_squared_target"),
+)
+"""What the logs call the fields of `Loss`."""
 
 
 class Learner:
     """Agent, optimiser and V-trace loss on one device.
 
+    A batch is learnt from in parts of some games side by side, whose gradients are added in their order: a part's
+    working set stays small, and the parts of one batch go to whichever of the threads is free. How many threads there
+    are changes nothing but the time it takes.
+
     Args:
         agent: trained in place; moved to `device`.
-        config: optimiser, costs, discount, schedules.
+        config: optimiser, costs, discount, schedules, size of the parts.
         total_steps: the budget, which the schedules are a share of.
         device: where it learns.
+        threads: parts worked on at a time; more than one on a CPU only.
     """
 
-    def __init__(self, agent: Agent, config: LearnerConfig, total_steps: int, device: str) -> None:
+    def __init__(self, agent: Agent, config: LearnerConfig, total_steps: int, device: str, threads: int = 1) -> None:
         self.agent = agent.to(device)
         self.config = config
         self.total_steps = total_steps
@@ -38,15 +55,22 @@ class Learner:
         self.optimizer = make_optimizer(self.agent, config)
         self.steps = 0  # valid environment steps learnt from
         self.updates = 0
+        self._parameters = list(self.agent.parameters())
+        self._steps_at: deque[tuple[int, int]] = deque(maxlen=VERSIONS_REMEMBERED)  # (updates, steps learnt from)
+        self._threads: ThreadPoolExecutor | None = None
+        if threads > 1 and self.device.type == "cpu":
+            # Each with one of torch's own threads; a new thread would take as many as the machine has cores.
+            self._threads = ThreadPoolExecutor(threads, "learner", functools.partial(torch.set_num_threads, 1))
 
     def update(self, rollouts: Sequence[Rollout]) -> dict[str, Any]:
         """Learn from these rollouts; returns the figures of this update (see the glossary in `rmc_rl.metrics`).
+
+        Their fields may be arrays, or tensors on any device.
 
         Raises:
             NonFiniteLossError: the loss is not finite; the weights are those of the update before.
         """
         started = time.perf_counter()
-        batch = join(rollouts)
         progress = self.steps / self.total_steps
         config = self.config
         learning_rate = scheduled(
@@ -58,56 +82,36 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
 
-        valid = torch.from_numpy(batch.valid).to(self.device)
-        output, _ = self.agent(
-            map_tree(self._tensor, batch.observation),
-            self._tensor(batch.last_action),
-            self._tensor(batch.last_reward),
-            self._tensor(batch.reset),
-            map_tree(self._tensor, batch.core_state),
-        )
-        loss = impala_loss(
-            output,
-            self._tensor(batch.action),
-            self._tensor(batch.reward),
-            self._tensor(batch.terminated),
-            self._tensor(batch.behaviour_log_prob),
-            valid,
-            config=config,
-            entropy_cost=entropy_cost,
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
+        batch = join(rollouts)
+        count = self._tensor(batch.valid).sum()
+        loss = self._put_gradients(batch, count, entropy_cost)
         limit = config.max_grad_norm if config.max_grad_norm is not None else math.inf
-        grad_norm = torch.nn.utils.clip_grad_norm_(self.agent.parameters(), limit)
-        tensors = {
-            "loss": loss.total.detach(),
-            "policy_loss": loss.policy,
-            "value_loss": loss.value,
-            "entropy": loss.entropy,
-            "value": loss.mean_value,
-            "rho": loss.mean_rho,
-            "explained_variance": loss.explained_variance,
-            "grad_norm": grad_norm,
-        }
-        figures = torch.stack(list(tensors.values())).tolist()  # one transfer, which waits for the device
-        metrics: dict[str, Any] = dict(zip(tensors, figures, strict=True))
-        if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["grad_norm"])):
+        grad_norm = torch.nn.utils.clip_grad_norm_(self._parameters, limit)
+        # One transfer, the only one that waits for the device.
+        *sums, norm, counted = torch.cat([loss, grad_norm.double()[None], count.double()[None]]).tolist()
+        figures = dict(zip(_LOSS_FIGURES, sums, strict=True))
+        moments = figures.pop("mean_target"), figures.pop("mean_squared_target")
+        figures["explained_variance"] = explained_variance(figures["value_loss"], *moments)
+        if not (math.isfinite(figures["loss"]) and math.isfinite(norm)):
             raise NonFiniteLossError(
-                f"the loss of update {self.updates + 1} is not finite (loss {metrics['loss']}, gradient norm "
-                f"{metrics['grad_norm']}): the weights were left as they were; a smaller learner.learning_rate helps"
+                f"the loss of update {self.updates + 1} is not finite (loss {figures['loss']}, gradient norm {norm}): "
+                "the weights were left as they were; a smaller learner.learning_rate helps"
             )
         self.optimizer.step()
 
-        steps = int(batch.valid.sum())
+        steps = int(counted)
         lags = [self.updates - rollout.weights_version for rollout in rollouts]
+        lags_in_steps = [self.steps - self._steps_after(rollout.weights_version) for rollout in rollouts]
         self.steps += steps
         self.updates += 1
-        return metrics | {
+        self._steps_at.append((self.updates, self.steps))
+        return figures | {
+            "grad_norm": norm,
             "learning_rate": learning_rate,
             "entropy_cost": entropy_cost,
             "policy_lag": float(np.mean(lags)),
             "policy_lag_max": float(max(lags)),
+            "policy_lag_steps": float(np.mean(lags_in_steps)),
             "batch_steps": steps,
             "steps": self.steps,
             "updates": self.updates,
@@ -116,6 +120,56 @@ class Learner:
             "episode_length": batch.episode_length,
             "env_failures": batch.env_failures,
         }
+
+    def _put_gradients(self, batch: Rollout, count: Tensor, entropy_cost: float) -> Tensor:
+        """Set every parameter's ``grad``; returns the figures of `_LOSS_FIGURES`."""
+        games = self.config.games_at_once
+        if games is None:
+            games = total = batch.reset.shape[1]
+            if self.device.type == "cpu":  # no function of the threads: how many there are must change no bit
+                games = min(max(-(-total // 2), FEWEST_GAMES_AT_ONCE), MOST_GAMES_AT_ONCE)
+        parts = split(batch, games)
+
+        def work(part: Rollout) -> tuple[tuple[Tensor | None, ...], Tensor]:
+            return self._gradients(part, count, entropy_cost)
+
+        done = map(work, parts) if self._threads is None else self._threads.map(work, parts)
+        total, figures = next(done)
+        for gradients, more in done:
+            figures = figures + more
+            # A parameter without influence has no gradient in any part.
+            torch._foreach_add_([x for x in total if x is not None], [x for x in gradients if x is not None])
+        for parameter, gradient in zip(self._parameters, total, strict=True):
+            parameter.grad = gradient
+        return figures
+
+    def _gradients(self, part: Rollout, count: Tensor, entropy_cost: float) -> tuple[tuple[Tensor | None, ...], Tensor]:
+        """The gradients of a part of a batch of ``count`` valid steps, and its share of the figures."""
+        output, _ = self.agent(
+            map_tree(self._tensor, part.observation),
+            self._tensor(part.last_action),
+            self._tensor(part.last_reward),
+            self._tensor(part.reset),
+            map_tree(self._tensor, part.core_state),
+        )
+        loss = impala_loss(
+            output,
+            self._tensor(part.action),
+            self._tensor(part.reward),
+            self._tensor(part.terminated),
+            self._tensor(part.behaviour_log_prob),
+            self._tensor(part.valid),
+            config=self.config,
+            entropy_cost=entropy_cost,
+            count=count,
+        )
+        gradients = torch.autograd.grad(loss.total, self._parameters, allow_unused=True)
+        return gradients, torch.stack([figure.detach().double() for figure in vars(loss).values()])
+
+    def _steps_after(self, updates: int) -> int:
+        """Steps learnt from after so many updates; as far back as is remembered."""
+        known = [steps for number, steps in self._steps_at if number <= updates]
+        return known[-1] if known else self._steps_at[0][1] if self._steps_at and updates > 0 else 0
 
     def weights(self) -> dict[str, np.ndarray]:
         """A copy of the weights, fit to be sent to actors."""
@@ -148,6 +202,8 @@ class Learner:
             raise UserError(f"the checkpoint's record of the learner is damaged: {error!r}") from error
         load_weights(self.agent, weights)
         self.optimizer.state.clear()
+        self._steps_at.clear()
+        self._steps_at.append((self.updates, self.steps))
         parameters = dict(self.agent.named_parameters())
         if {path.rsplit("/", 1)[-1] for path in stored} != self._optimizer_keys():
             return
@@ -165,10 +221,13 @@ class Learner:
             return {"step", "exp_avg", "exp_avg_sq"}
         return {"step", "square_avg"} | ({"momentum_buffer"} if self.config.rmsprop_momentum > 0 else set())
 
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+    def _tensor(self, data: np.ndarray | Tensor) -> Tensor:
+        if isinstance(data, Tensor):
+            return data.to(self.device, non_blocking=True)
         # Arrays out of Ray's object store are read-only, which torch tensors cannot express: they are copied.
-        writable = array if array.flags.writeable else array.copy()
-        return torch.from_numpy(writable).to(self.device, non_blocking=True)
+        array = np.ascontiguousarray(data)
+        tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        return tensor.to(self.device, non_blocking=True)
 
 
 def make_optimizer(agent: torch.nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:

@@ -15,7 +15,7 @@ from rmc_rl.impala.vtrace import vtrace
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss to minimise and what it is made of.
+    """The loss to minimise and what it is made of; those of a batch's parts add up to the batch's.
 
     ``total`` is reduced as configured; the other figures are means over valid transitions whatever the reduction.
     """
@@ -26,7 +26,13 @@ class Loss:
     entropy: Tensor
     mean_value: Tensor
     mean_rho: Tensor
-    explained_variance: Tensor
+    mean_target: Tensor
+    mean_squared_target: Tensor
+
+
+def explained_variance(value_loss: float, mean_target: float, mean_squared_target: float) -> float:
+    """Share of the targets' variance that the value explains: 1 is perfect, 0 no better than a constant."""
+    return 1.0 - 2.0 * value_loss / max(mean_squared_target - mean_target**2, 1e-8)
 
 
 def impala_loss(
@@ -39,6 +45,7 @@ def impala_loss(
     *,
     config: LearnerConfig,
     entropy_cost: float,
+    count: Tensor | None = None,
 ) -> Loss:
     """Policy gradient with V-trace advantages, squared value error, entropy bonus.
 
@@ -51,6 +58,7 @@ def impala_loss(
         valid: [T, B] bool; terms and means take these transitions only.
         config: costs, discount, clips and reduction.
         entropy_cost: today's weight of the entropy bonus.
+        count: valid transitions of the whole batch, where this is a part of one; None: this is all.
     """
     logits, value = output.logits[:-1], output.value[:-1]
     log_prob = heads.log_prob(logits, action)  # [T, B]
@@ -67,24 +75,23 @@ def impala_loss(
         trace_lambda=config.trace_lambda,
     )
     weight = valid.to(value.dtype)
-    count = weight.sum().clamp(min=1.0)
+    among = (weight.sum() if count is None else count).clamp(min=1)
     policy = -(weight * log_prob * trace.advantage).sum()
     squared_error = (weight * (trace.target - value) ** 2).sum()
     entropy = (weight * heads.entropy(logits)).sum()
     total = policy + config.baseline_cost * 0.5 * squared_error - entropy_cost * entropy
     if config.loss_reduction == "mean":
-        total = total / count
+        total = total / among
     with torch.no_grad():
-        # Share of the targets' variance that the value explains: 1 is perfect, 0 no better than a constant.
-        mean_target = (weight * trace.target).sum() / count
-        variance = (weight * (trace.target - mean_target) ** 2).sum()
         rho = torch.where(valid, log_ratio.exp().clamp(max=config.rho_bar), 0.0)
+        target = weight.double() * trace.target  # its variance is the difference of two sums
         return Loss(
             total=total,
-            policy=policy.detach() / count,
-            value=0.5 * squared_error.detach() / count,
-            entropy=entropy.detach() / count,
-            mean_value=(weight * value).sum() / count,
-            mean_rho=rho.sum() / count,
-            explained_variance=1.0 - squared_error.detach() / variance.clamp(min=1e-8),
+            policy=policy.detach() / among,
+            value=0.5 * squared_error.detach() / among,
+            entropy=entropy.detach() / among,
+            mean_value=(weight * value).sum() / among,
+            mean_rho=rho.sum() / among,
+            mean_target=target.sum() / among,
+            mean_squared_target=target.square().sum() / among,
         )

@@ -11,10 +11,12 @@ its action and brings the first observation of the next episode, which is the ro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 
 from rmc_agents.tree import map_tree
 
@@ -22,6 +24,8 @@ from rmc_agents.tree import map_tree
 @dataclass(frozen=True)
 class Rollout:
     """T steps of B environments.
+
+    Arrays, or where actor and learner share a device tensors there, but for what is counted of episodes.
 
     Attributes:
         observation: tree of [T+1, B, …].
@@ -71,7 +75,7 @@ def join(rollouts: Sequence[Rollout]) -> Rollout:
     def concatenate(name: str) -> Any:
         axis = 0 if name in without_time else 1
         parts = (getattr(rollout, name) for rollout in rollouts)
-        return map_tree(lambda *arrays: np.concatenate(arrays, axis=axis), *parts)
+        return map_tree(lambda *leaves: _concatenate(leaves, axis), *parts)
 
     numbers = {"weights_version", "env_failures"}
     joined = {item.name: concatenate(item.name) for item in fields(Rollout) if item.name not in numbers}
@@ -80,3 +84,33 @@ def join(rollouts: Sequence[Rollout]) -> Rollout:
         weights_version=min(rollout.weights_version for rollout in rollouts),
         env_failures=sum(rollout.env_failures for rollout in rollouts),
     )
+
+
+def _concatenate(leaves: tuple[Any, ...], axis: int) -> Any:
+    return torch.cat(leaves, axis) if isinstance(leaves[0], torch.Tensor) else np.concatenate(leaves, axis=axis)
+
+
+_ROWS = ("observation", "reset", "last_action", "last_reward", "action", "reward", "terminated", "behaviour_log_prob")
+
+
+def split(rollout: Rollout, games: int) -> list[Rollout]:
+    """The rollout in parts of equal size, but for rounding, each of at most so many games side by side.
+
+    What is counted of episodes stays with the whole.
+    """
+    total = rollout.reset.shape[1]
+    count = -(-total // games)
+    if count == 1:
+        return [rollout]
+    bounds = [number * total // count for number in range(count + 1)]
+    parts = []
+    for start, stop in pairwise(bounds):
+        own = slice(start, stop)
+        parts.append(
+            replace(
+                rollout,
+                **{name: map_tree(lambda x, own=own: x[:, own], getattr(rollout, name)) for name in _ROWS},
+                core_state=map_tree(lambda x, own=own: x[own], rollout.core_state),
+            )
+        )
+    return parts

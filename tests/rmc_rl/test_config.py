@@ -145,6 +145,7 @@ def test_what_is_no_finite_number_is_refused(key: str, value: float, shipped: Co
         ("total_steps=many", "total_steps: .*Integer"),
         ("seed=null", "'seed' is not Optional"),
         ("seed=2147483648", "seed=2147483648 is too large"),
+        ("actor.groups=65", "actor.groups=65 is too large: at most actor.num_envs=64"),
         ("seed=-1", "seed=-1 is too small"),
         ("learner.learning_rate=abc", "learner.learning_rate: .*Float"),
         ("learner.learning_rate=null", "'learner.learning_rate' is not Optional"),
@@ -238,7 +239,7 @@ def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "lacks a value for actor.num_actors"),
+        ("", "lacks a value for actor.groups"),
         ("- 1\n- 2", "does not hold a configuration"),
         ("5", "cannot be read as YAML"),
         ("a: [", "cannot be read as YAML"),

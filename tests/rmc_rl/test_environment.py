@@ -198,6 +198,15 @@ def test_keyword_arguments_reach_the_environment() -> None:
     single.close()
 
 
+def test_threads_reach_the_environments_that_take_them() -> None:
+    for id, kwargs, threads in ((REPEAT_FIRST, {}, 2), (REPEAT_FIRST, {"num_threads": 3}, 3)):
+        env: Any = make_vector(_env(id, **kwargs), 8, threads=2)
+        assert env.unwrapped._batch.num_threads == threads
+        env.close()
+    for id, native in (("CartPole-v1", True), ("CartPole-v1", False), (REPEAT_FIRST, False)):
+        make_vector(_env(id), 8, threads=2, native=native).close()
+
+
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [

@@ -25,6 +25,7 @@ from rmc_rl.metrics import (
     TensorBoardWriter,
     WandbWriter,
     make_writers,
+    memory_mb,
     wandb_mode,
 )
 
@@ -49,8 +50,8 @@ def test_the_glossary_explains_every_name() -> None:
 
 
 def _figures(**values: float) -> dict[str, float]:
-    zeros = dict.fromkeys(Interval().figures(0), 0.0)
-    return {**zeros, "update_seconds": 0.0, **values}
+    summed = ("batch_steps", "update_seconds", "acted_steps", "acting_seconds", "acting_idle_seconds")
+    return {**dict.fromkeys((*Interval().figures(0), *summed), 0.0), "actors": 1, **values}
 
 
 def test_an_interval_takes_means_and_the_greatest_lag() -> None:
@@ -63,6 +64,31 @@ def test_an_interval_takes_means_and_the_greatest_lag() -> None:
     assert means["steps_per_second"] > 300, "it began less than a second ago"
     assert means["learner_busy"] == 1.0, "a share, whatever the clocks say"
     assert set(means) <= set(GLOSSARY)
+
+
+def test_the_speed_of_a_stage_leaves_out_its_waiting() -> None:
+    interval = Interval()
+    for _ in range(2):
+        acted = {"acted_steps": 100, "acting_seconds": 2.0, "acting_idle_seconds": 6.0, "actors": 3}
+        interval.add(_figures(**acted, batch_steps=50, update_seconds=0.5))
+    figures = interval.figures(100)
+    assert (figures["acting_speed"], figures["actor_busy"], figures["learning_speed"]) == (150.0, 0.25, 100.0)
+
+
+def test_memory_is_that_of_all_processes() -> None:
+    before = memory_mb()
+    code = "import time; held = bytes(range(256)) * 2**19; print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        grown = memory_mb() - before
+        child.kill()
+    assert 128 <= grown < 200
+
+
+def test_memory_is_not_known_without_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert math.isnan(memory_mb())
 
 
 def test_an_interval_without_updates_has_means() -> None:

@@ -64,13 +64,15 @@ class Recording:
         d_results: list[Tensor],
         record: Record,
     ) -> None:
-        self._inputs = [torch.zeros_like(tensor) for tensor in inputs]
-        self._replay_forward, self._results = record(lambda: forward(self._inputs))
-        self._d_results = [torch.zeros_like(tensor) for tensor in d_results]
-        if backward is not None:
-            self._replay_backward, self._gradients = record(
-                lambda: backward(self._inputs, self._results, self._d_results)
-            )
+        # It outlives the mode it is made in, and what is made in inference mode cannot be filled outside.
+        with torch.inference_mode(False), torch.no_grad():
+            self._inputs = [torch.zeros_like(tensor) for tensor in inputs]
+            self._replay_forward, self._results = record(lambda: forward(self._inputs))
+            self._d_results = [torch.zeros_like(tensor) for tensor in d_results]
+            if backward is not None:
+                self._replay_backward, self._gradients = record(
+                    lambda: backward(self._inputs, self._results, self._d_results)
+                )
         self._owner: weakref.ref[Pass] | None = None
 
     @property

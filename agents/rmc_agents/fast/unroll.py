@@ -213,9 +213,9 @@ _recordings = Recordings()
 
 
 def _recording(sizes: Sizes, given: list[Tensor], parameters: Parameters, *, keep: bool) -> Recording | None:
-    """A recording of this unroll on a GPU, forward and, with ``keep``, backward; None elsewhere."""
+    """A recording of this unroll on a GPU, forward and, with ``keep``, backward; None where there is none."""
     memory = given[-1]
-    if memory.device.type != "cuda":
+    if memory.device.type != "cuda" or torch.cuda.is_current_stream_capturing():  # as part of a larger recording
         return None
     tensors = [tensor.detach() for tensor in parameters.flat()]
     key = (sizes, keep, *((t.shape, t.device) for t in given), *((t.data_ptr(), t.shape) for t in tensors))

@@ -106,6 +106,15 @@ def test_acting_is_recorded_too(recordings: Recordings) -> None:
     assert len(recordings._kept) == 1
 
 
+def test_what_inference_mode_recorded_serves_outside(recordings: Recordings) -> None:
+    core, reference = build(), build(fast=False)
+    for mode in (torch.inference_mode, torch.no_grad):
+        with mode():
+            given = arguments(core)
+            torch.testing.assert_close(core(*given)[0], reference(*given)[0], rtol=1e-4, atol=1e-5)
+    assert [len(kept) for kept in recordings._kept.values()] == [1]
+
+
 def test_an_optimisers_step_is_seen(recordings: Recordings) -> None:
     core, reference = build(), build(fast=False)
     for each in (core, reference):

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from rmc_agents import heads
 from rmc_rl.checkpoint import flatten
 from rmc_rl.config import Config, make_config
-from rmc_rl.engines.inline import InlineEngine
+from rmc_rl.engines import inline, make_engine
+from rmc_rl.engines.inline import GAMES_PER_THREAD, InlineEngine, threads_for
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
+from rmc_rl.impala.actor import Actor
+from tests.rmc_rl.impala.scripted import again
 
 SMALL = ("engine=inline", "actor.num_envs=4", "actor.unroll_length=8", "core.head_size=8", "engine.learner_threads=1")
 VIEWPORT = Interface((5, 5, 3), True, 5)
@@ -122,3 +129,115 @@ def test_a_damaged_state_is_named(damage: str) -> None:
         state["learner"]["optimizer"]["rmsprop"][path.rpartition("/")[0] + "/square_avg"] = np.zeros((9, 9, 9))
     with pytest.raises(UserError, match="checkpoint"):
         make(state=state)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_rollouts_that_stay_on_the_device_change_no_bit(monkeypatch: pytest.MonkeyPatch, groups: int) -> None:
+    """As on a GPU, but for the GPU: rows of their own for games and device, acting recorded, tensors learnt from."""
+    words = (f"actor.groups={groups}", "learner.rollouts_per_batch=2")
+    arrays, _ = make(*words)
+    with monkeypatch.context() as patch:
+        patch.setattr(inline, "Actor", functools.partial(Actor, record=again))
+        tensors, _ = make(*words)
+    for _ in range(4):
+        expected, found = arrays.update(), tensors.update()
+        assert {name: found[name] for name in ("loss", "grad_norm", "steps", "policy_lag")} == {
+            name: expected[name] for name in ("loss", "grad_norm", "steps", "policy_lag")
+        }
+    assert_same(arrays.get_state(), tensors.get_state())
+
+
+def test_groups_are_bit_exact_and_go_on_as_if_never_stopped() -> None:
+    engine, _ = make("actor.groups=3")  # of 1, 1 and 2 games
+    for _ in range(3):
+        engine.update()
+    state = engine.get_state()
+    for words in (["actor.groups=3"], ["actor.groups=2"]):
+        other, said = make(*words, state=state)
+        assert said == []
+        other.update()
+        if words == ["actor.groups=3"]:
+            engine.update()
+            assert_same(engine.get_state(), other.get_state())
+        other.close()
+    engine.close()
+
+
+def test_a_memory_task_is_learnt_in_groups() -> None:
+    """Beyond what needs no memory: 0.34 a game."""
+    config = make_config(
+        *("engine=inline", "device=cpu", "env=repeat-first", "engine.learner_threads=1", "actor.groups=2"),
+        *("core=lstm", "core.hidden_size=32", "learner.learning_rate=4e-3", "learner.warmup_updates=10"),
+    )
+    engine = make_engine(config, Interface((4,), False, 4), None)
+    returns: list[float] = []
+    for _ in range(100):
+        figures = engine.update()
+        assert figures is not None
+        returns += figures["episode_return"].tolist()
+    engine.close()
+    assert np.mean(returns[-500:]) > 0.9
+
+
+def test_hundreds_of_games_in_groups_train() -> None:
+    words = ("engine=inline", "device=cpu", "actor.groups=2", "actor.num_envs=512", "engine.learner_threads=1")
+    engine = make_engine(make_config(*words), VIEWPORT, None)
+    before = engine._learner.weights()  # type: ignore[attr-defined]
+    for updates in (1, 2):
+        figures = engine.update()
+        assert figures is not None
+        assert (figures["updates"], figures["policy_lag"]) == (updates, 0.0)
+        assert np.isfinite(figures["loss"])
+    assert 2 * 512 * 19 < figures["steps"] <= 2 * 512 * 20
+    after = engine._learner.weights()  # type: ignore[attr-defined]
+    assert all(not np.array_equal(before[name], after[name]) for name in before)
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("games", "cores", "threads"),
+    [(1, 16, 1), (2 * GAMES_PER_THREAD - 1, 16, 1), (8 * GAMES_PER_THREAD, 16, 8), (10**6, 16, 16), (10**6, 1, 1)],
+)
+def test_threads_have_enough_to_do(games: int, cores: int, threads: int) -> None:
+    assert threads_for(games, cores) == threads
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("core", ["rmc", "lstm"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_gpu_is_bit_exact_from_a_seed_and_resumed(core: str, groups: int) -> None:
+    words = ("device=cuda", f"core={core}", f"actor.groups={groups}", "actor.num_envs=64")
+    made = [InlineEngine(make_config("engine=inline", *words), VIEWPORT, None, print) for _ in range(2)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*recorded as")  # acting and unrolls can be
+        for _ in range(4):
+            figures = [engine.update() for engine in made]
+            assert figures[0]["loss"] == figures[1]["loss"]
+        state = made[0].get_state()
+        assert_same(state, made[1].get_state())
+        said: list[str] = []
+        resumed = InlineEngine(make_config("engine=inline", *words), VIEWPORT, state, said.append)
+        assert said == []
+        for _ in range(3):
+            assert resumed.update()["loss"] == made[0].update()["loss"]
+    assert_same(resumed.get_state(), made[0].get_state())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("groups", [1, 2])
+def test_on_a_gpu_the_learner_computes_the_log_probability_that_acting_had(groups: int) -> None:
+    words = ("engine=inline", "device=cuda", f"actor.groups={groups}", "actor.num_envs=64")
+    engine = InlineEngine(make_config(*words), VIEWPORT, None, print)
+    for _ in range(3):
+        rollout: Any = engine._actor.unroll()
+        with torch.no_grad():
+            output, _ = engine._actor.agent(
+                rollout.observation, rollout.last_action, rollout.last_reward, rollout.reset, rollout.core_state
+            )
+        recomputed = heads.log_prob(output.logits[:-1], rollout.action)
+        # Convolutions may round to TF32, and another batch takes another algorithm.
+        torch.testing.assert_close(recomputed, rollout.behaviour_log_prob, rtol=0, atol=2e-3)
+        follows = ~rollout.reset[1:]
+        assert torch.equal(rollout.last_action[1:][follows], rollout.action[follows])
+        assert torch.equal(rollout.last_reward[1:][follows], rollout.reward[follows])
+        engine.update()

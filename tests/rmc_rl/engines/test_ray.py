@@ -206,8 +206,8 @@ def test_folders_of_processes_that_were_killed_are_removed(tmp_path: Path, monke
     assert made.name.startswith(f"rmc-rl-{os.getpid()}-")
 
 
-def test_cores_are_shared_without_oversubscription(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cores, expected in {1: (1, 1), 2: (1, 1), 4: (1, 3), 16: (5, 11)}.items():
+def test_the_learner_may_use_every_core_and_actors_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, expected in {1: (1, 1), 2: (1, 2), 4: (2, 4), 16: (6, 16)}.items():
         monkeypatch.setattr("rmc_rl.engines.ray.available_cores", lambda cores=cores: cores)
         assert share_cores(make_config(), "cpu") == expected
     assert share_cores(make_config(), "cuda") == (15, 1)

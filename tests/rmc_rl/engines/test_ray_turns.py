@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rmc_rl.config import make_config
 from rmc_rl.engines import ray as module
-from rmc_rl.engines.ray import RayEngine
+from rmc_rl.engines.ray import Played, RayEngine
 
 
 @dataclass(eq=False)
@@ -28,6 +29,10 @@ class World:
     free: dict[str, float] = field(default_factory=dict)
     unrolls: Counter[int] = field(default_factory=Counter)
     waiting_most: int = 0
+    updates_started: int = 0
+    given_early: int = 0
+    lags: list[int] = field(default_factory=list)
+    dropped: int = 0
 
     def task(self, process: str, duration: float, value: Any) -> Reference:
         self.free[process] = max(self.now, self.free.get(process, 0.0)) + duration
@@ -39,8 +44,10 @@ class World:
         return [first], [reference for reference in references if reference is not first]
 
 
-def simulate(actors: int, learner_time: float, updates: int, *words: str) -> World:
-    """Unrolls take 1; an update takes `learner_time`."""
+def simulate(
+    actors: int, learner_time: float, updates: int, *words: str, slow: Mapping[int, float] = MappingProxyType({})
+) -> World:
+    """Unrolls take 1, those of `slow` actors longer; an update takes `learner_time`."""
     world = World()
     done = SimpleNamespace(updates=0)
     engine = object.__new__(RayEngine)
@@ -53,28 +60,33 @@ def simulate(actors: int, learner_time: float, updates: int, *words: str) -> Wor
     def actor(number: int) -> Any:
         def unroll(weights: Any) -> tuple[Any, Reference]:
             world.unrolls[number] += 1
-            return object(), world.task(f"actor {number}", 1.0, None)
+            duration = slow.get(number, 1.0)
+            return Reference(0.0, weights), world.task(f"actor {number}", duration, Played(100, duration, 0.0))
 
         return SimpleNamespace(unroll=remote(unroll))
 
-    def update(*rollouts: Any) -> tuple[Reference, Any]:
+    def update(*rollouts: Reference) -> tuple[Reference, int]:
         done.updates += 1
+        world.given_early += world.free.get("learner", 0.0) > world.now
+        world.lags += [done.updates - 1 - rollout.value for rollout in rollouts]
         figures = {"updates": done.updates, "steps": 100 * done.updates}
-        return world.task("learner", learner_time, figures), object()
+        return world.task("learner", learner_time, figures), done.updates
 
     engine._config = make_config(*words)
     engine._should_stop = lambda: False
     engine._actors = {number: actor(number) for number in range(actors)}
     engine._learner = SimpleNamespace(update=remote(update))
-    engine._weights = object()
-    engine._playing, engine._ready, engine._learning, engine._stale = {}, deque(), None, set()
+    engine._weights = 0
+    engine._playing, engine._ready, engine._learning, engine._stale = {}, deque(), deque(), set()
     engine._failures, engine._restarts, engine._learner_failures = {}, 0, 0
+    engine._updates = engine._steps = engine._dropped = 0
+    engine._acting = dict.fromkeys(("acted_steps", "acting_seconds", "acting_idle_seconds"), 0.0)
     for expected in range(1, updates + 1):
         figures = engine.update()
         assert figures is not None
         assert figures["updates"] == expected
-        world.waiting_most = max(world.waiting_most, len(engine._ready))
-    world.unrolls["started"] = done.updates  # type: ignore[index]
+        world.waiting_most = max(world.waiting_most, figures["queue"])
+    world.updates_started, world.dropped = done.updates, engine._dropped
     return world
 
 
@@ -112,6 +124,43 @@ def test_a_fast_learner_has_all_actors_playing() -> None:
     assert world.now < 200 / 4 * 1.2
 
 
-def test_no_update_is_started_when_the_budget_is_spent() -> None:
-    world = simulate(3, 0.5, 10, "total_steps=1000")  # 100 steps an update
-    assert world.unrolls["started"] == 10  # type: ignore[index]
+@pytest.mark.parametrize("learner_time", [0.2, 3.0])
+def test_no_update_is_started_when_the_budget_is_spent(learner_time: float) -> None:
+    world = simulate(3, learner_time, 10, "total_steps=1000")  # 100 steps an update
+    assert world.updates_started == 10
+
+
+@pytest.mark.parametrize("actors", [1, 2, 5])
+def test_a_slow_learner_finds_its_next_batch_ready(actors: int) -> None:
+    world = simulate(actors, 3.0, 50)
+    assert world.given_early >= 49  # all but the first
+
+
+@pytest.mark.parametrize("actors", [1, 3])
+def test_weights_are_hardly_older_than_they_must_be(actors: int) -> None:
+    world = simulate(actors, 3.0, 60)
+    assert max(world.lags) <= actors + 1
+
+
+def test_rollouts_that_are_too_old_are_dropped_and_counted() -> None:
+    limited = simulate(3, 0.1, 120, "engine.max_policy_lag=6", slow={0: 12.0})
+    free = simulate(3, 0.1, 120, slow={0: 12.0})
+    assert max(free.lags) > 6 >= max(limited.lags)
+    assert limited.dropped >= 3
+    assert free.dropped == 0
+
+
+def test_who_makes_no_progress_is_killed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[Any] = []
+    clock = SimpleNamespace(monotonic=lambda: float(len(killed)) + 1000.0)
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(module, "ray", SimpleNamespace(kill=killed.append))
+    engine, said = object.__new__(RayEngine), list[str]()
+    engine._config, engine._say = make_config("engine.timeout=60"), said.append
+    engine._actors, engine._learner = {0: "first", 1: "second"}, "learner"
+    engine._playing = {"a": module._Unroll(0, None, 0, 999.0), "b": module._Unroll(1, None, 0, 5000.0)}
+    engine._learning = deque([module._Update(None, None, 0, 998.0), module._Update(None, None, 0)])
+    for _ in range(3):
+        engine._replace_who_hangs()
+    assert killed == ["first", "learner"]
+    assert said == [f"{who} made no progress for engine.timeout = 60 s" for who in ("actor 0", "the learner")]

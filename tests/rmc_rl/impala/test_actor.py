@@ -10,12 +10,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rmc_agents import heads
 from rmc_agents.tree import map_tree
-from rmc_rl.config import EnvConfig
-from rmc_rl.environment import make_vector
+from rmc_rl.building import build_agent
+from rmc_rl.config import EnvConfig, make_config
+from rmc_rl.environment import interface, make_vector
 from rmc_rl.errors import UserError
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.rollout import Rollout
-from tests.rmc_rl.impala.scripted import ScriptedEnv, small_agent
+from tests.rmc_rl.impala.scripted import ScriptedEnv, again, small_agent
 
 LENGTHS = [2, 3, 50]
 
@@ -193,3 +194,162 @@ def test_an_environment_that_raises_in_reset_too_is_named() -> None:
 
     with pytest.raises(UserError, match=r"out of marbles\) and then in reset: OSError: and no box"):
         Actor(Hopeless([3], {1}), small_agent(), 3, 0).unroll()
+
+
+VIEWPORT = EnvConfig("viewport", "rmc_envs:rmc/MiniPacmanViewport-v0", {})
+
+
+def viewport_actor(*sizes: int, seed: int = 1, record: Any = None) -> Actor:
+    """Groups of these sizes."""
+    envs = [make_vector(VIEWPORT, size) for size in sizes]
+    spaces = interface(envs[0].single_observation_space, envs[0].single_action_space)
+    return Actor(envs, build_agent(make_config("core.head_size=4"), spaces, seed=0), 10, seed, record)
+
+
+def fields(rollout: Rollout) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in vars(rollout).items()}
+
+
+def assert_same(first: Rollout, second: Rollout) -> None:
+    one, two = fields(first), fields(second)
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+        assert one[name].dtype == two[name].dtype, name
+
+
+def test_groups_are_the_same_games_side_by_side() -> None:
+    torch.manual_seed(0)
+    agent = small_agent()
+    together, apart = (
+        Actor(ScriptedEnv(LENGTHS), agent, 9, 5),
+        Actor([ScriptedEnv([2, 3]), ScriptedEnv([50])], agent, 9, 5),
+    )
+    for _ in range(3):
+        one, two = together.unroll(), apart.unroll()
+        for name in ("reset", "reward"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+        # Within a group the last game is number 0, which terminates; the numbers are no part of the play.
+        np.testing.assert_array_equal(one.observation[..., 1:], two.observation[..., 1:])
+        np.testing.assert_array_equal(one.terminated[:, :2], two.terminated[:, :2])
+        assert sorted(one.episode_return) == sorted(two.episode_return)
+        assert sorted(one.episode_length) == sorted(two.episode_length)
+        assert one.core_state.shape == two.core_state.shape
+
+
+def test_seeds_of_groups_follow_one_another() -> None:
+    one, two = (viewport_actor(*sizes).get_state()["env"] for sizes in ((5,), (3, 2)))
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])
+    assert len(np.unique(one["stream"], axis=0)) == 5
+
+
+@pytest.mark.parametrize("core", ["rmc", "lstm"])
+@pytest.mark.parametrize("record", [None, again])
+def test_groups_act_as_the_learner_computes(core: str, record: Any) -> None:
+    torch.manual_seed(0)
+    actor = Actor([ScriptedEnv([2, 3]), ScriptedEnv([50, 7, 4])], small_agent(core), 20, 5, record)
+    for _ in range(3):
+        rollout = actor.unroll()
+        given = [
+            torch.as_tensor(x) for x in (rollout.observation, rollout.last_action, rollout.last_reward, rollout.reset)
+        ]
+        output, _ = actor.agent(*given, map_tree(torch.as_tensor, rollout.core_state))
+        recomputed = heads.log_prob(output.logits[:-1], torch.as_tensor(rollout.action))
+        np.testing.assert_allclose(recomputed.detach(), rollout.behaviour_log_prob, atol=2e-6)
+        follows = ~rollout.reset[1:]
+        assert (rollout.last_action[1:][follows] == rollout.action[follows]).all()
+        assert (rollout.last_reward[1:][follows] == rollout.reward[follows]).all()
+
+
+@pytest.mark.parametrize("sizes", [(4,), (3, 1)])
+def test_tensors_on_the_device_hold_what_arrays_hold(sizes: tuple[int, ...]) -> None:
+    arrays, tensors = viewport_actor(*sizes), viewport_actor(*sizes, record=again)
+    kept = []
+    for _ in range(4):
+        expected, rollout = arrays.unroll(), tensors.unroll()
+        assert all(
+            isinstance(value, torch.Tensor) for value in (rollout.observation, rollout.core_state, rollout.valid)
+        )
+        assert_same(rollout, expected)
+        kept.append((rollout, expected))
+    for rollout, expected in kept:
+        assert_same(rollout, expected)  # later unrolls have not written there
+
+
+def test_autograd_takes_the_tensors() -> None:
+    """Those of inference mode it refuses."""
+    actor = viewport_actor(3, 2, record=again)
+    actor.unroll()
+    rollout: Any = actor.unroll()
+    output, _ = actor.agent(
+        rollout.observation, rollout.last_action, rollout.last_reward, rollout.reset, rollout.core_state
+    )
+    (heads.log_prob(output.logits[:-1], rollout.action) * rollout.reward).sum().backward()
+    for name in ("observation", "reset", "action", "reward", "terminated", "behaviour_log_prob", "core_state"):
+        assert not getattr(rollout, name).is_inference(), name
+
+
+@pytest.mark.parametrize("record", [None, again])
+def test_groups_go_on_exactly_from_a_state(record: Any) -> None:
+    actor = viewport_actor(3, 2, record=record)
+    actor.unroll()
+    state = actor.get_state()
+    expected = [actor.unroll() for _ in range(6)]
+    other = viewport_actor(3, 2, seed=2, record=record)
+    other.unroll()
+    assert other.set_state(state)
+    for rollout in expected:
+        assert_same(other.unroll(), rollout)
+
+
+def test_a_state_does_not_tell_the_groups() -> None:
+    actor = viewport_actor(3, 2)
+    actor.unroll()
+    state, expected = actor.get_state(), actor.unroll()
+    for sizes in ((5,), (1, 4), (1, 2, 2)):
+        other = viewport_actor(*sizes, seed=2)
+        assert other.set_state(state)
+        rollout = other.unroll()
+        for name in ("observation", "reset", "last_action", "last_reward"):
+            np.testing.assert_array_equal(getattr(rollout, name)[0], getattr(expected, name)[0])
+        np.testing.assert_array_equal(rollout.core_state, expected.core_state)
+
+
+def test_a_damaged_state_of_groups_is_named() -> None:
+    actor = viewport_actor(3, 2)
+    state = actor.get_state()
+    for damage in ({"return": np.zeros(())}, {"core_state": np.zeros((5, 1))}, {"final": None}):
+        with pytest.raises(UserError, match="the checkpoint's record of the games is damaged"):
+            actor.set_state(state | damage)
+
+
+def test_a_group_that_raises_leaves_the_others_alone() -> None:
+    torch.manual_seed(0)
+    actor = Actor([Shaky([9], {3}), ScriptedEnv([4])], small_agent(), 7, seed=5)
+    rollout = actor.unroll()
+    assert rollout.env_failures == 1
+    assert rollout.reset[:, 0].tolist() == [True, False, False, True, False, False, False, False]
+    assert rollout.reset[:, 1].tolist() == [True, False, False, False, False, True, False, False]
+    assert rollout.episode_length.tolist() == [4]
+
+
+class Remembering(ScriptedEnv):
+    """Its state is not one array a field with one entry a game."""
+
+    def get_state(self) -> dict[str, Any]:
+        return {"calls": np.asarray(len(self.actions)), "done": self.done.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.done = state["done"]
+
+
+def test_a_state_of_another_kind_is_kept_of_one_group_and_cannot_be_joined() -> None:
+    torch.manual_seed(0)
+    agent = small_agent()
+    one, two = Actor(Remembering([2, 3]), agent, 3, 5), Actor([Remembering([2]), Remembering([3])], agent, 3, 5)
+    one.unroll()
+    assert one.get_state()["env"]["calls"] == 3
+    assert one.set_state(one.get_state())
+    assert two.get_state()["env"] == {}
+    assert not two.set_state(two.get_state())
+    assert not two.set_state(one.get_state())

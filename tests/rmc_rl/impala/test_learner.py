@@ -142,3 +142,55 @@ def test_several_rollouts_equal_one_joined_batch(config: LearnerConfig, rollouts
     second.update([join(rollouts)])
     for name, value in get_weights(first.agent).items():
         np.testing.assert_array_equal(value, get_weights(second.agent)[name])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("games_at_once", [1, 2, 3])
+def test_parts_add_up_to_the_whole(
+    config: LearnerConfig, rollouts: list[Rollout], games_at_once: int, threads: int
+) -> None:
+    torch.manual_seed(0)
+    parts = Learner(small_agent(), replace(config, games_at_once=games_at_once), 1000, "cpu", threads)
+    whole = make_learner(config)
+    for batch in (rollouts[:3], rollouts[3:]):
+        figures, expected = parts.update(batch), whole.update(batch)
+        for name in ("loss", "policy_loss", "value_loss", "entropy", "value", "rho", "explained_variance", "grad_norm"):
+            assert figures[name] == pytest.approx(expected[name], rel=1e-3, abs=1e-5), name
+    for name, value in get_weights(parts.agent).items():
+        np.testing.assert_allclose(value, get_weights(whole.agent)[name], rtol=1e-3, atol=1e-4)
+
+
+def test_threads_change_no_bit(config: LearnerConfig, rollouts: list[Rollout]) -> None:
+    weights = []
+    for threads in (1, 2, 5):
+        torch.manual_seed(0)
+        learner = Learner(small_agent(), replace(config, games_at_once=1), 1000, "cpu", threads)
+        for _ in range(3):
+            learner.update(rollouts)
+        weights.append(get_weights(learner.agent))
+    for other in weights[1:]:
+        for name, value in weights[0].items():
+            np.testing.assert_array_equal(value, other[name])
+
+
+def test_an_error_in_a_thread_is_raised(config: LearnerConfig, rollouts: list[Rollout]) -> None:
+    learner = Learner(small_agent(), replace(config, games_at_once=1), 1000, "cpu", 2)
+    with pytest.raises(ValueError, match="observation: shape"):
+        learner.update([replace(rollouts[0], observation=rollouts[0].observation[:, :, :1])])
+
+
+def test_tensors_are_taken_as_arrays_are(config: LearnerConfig, rollouts: list[Rollout]) -> None:
+    def tensor(value: Any) -> Any:
+        return torch.from_numpy(value) if isinstance(value, np.ndarray) and value.ndim >= 2 else value
+
+    rollout = Rollout(**{name: tensor(value) for name, value in vars(rollouts[0]).items()})
+    assert make_learner(config).update([rollout])["loss"] == make_learner(config).update(rollouts[:1])["loss"]
+
+
+def test_lag_in_steps_is_what_was_learnt_meanwhile(config: LearnerConfig, rollouts: list[Rollout]) -> None:
+    learner = make_learner(config)
+    learnt = [learner.update([replace(rollout, weights_version=0)])["steps"] for rollout in rollouts[:2]]
+    assert learner.update([replace(rollouts[2], weights_version=0)])["policy_lag_steps"] == learnt[1]
+    assert learner.update([replace(rollouts[3], weights_version=1)])["policy_lag_steps"] == learner.steps - learnt[
+        0
+    ] - int(rollouts[3].valid.sum())

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rmc_rl.impala.rollout import join
+from rmc_rl.impala.rollout import join, split
 from tests.rmc_rl.impala.test_actor import make_actor
 
 
@@ -24,3 +24,15 @@ def test_join_puts_games_side_by_side() -> None:
 def test_one_rollout_is_not_copied() -> None:
     rollout = make_actor().unroll()
     assert join([rollout]) is rollout
+    assert split(rollout, 3) == [rollout]
+
+
+def test_parts_joined_are_the_rollout() -> None:
+    rollout = make_actor(core="lstm").unroll()
+    first, second = split(rollout, 2)
+    assert (first.reset.shape[1], second.reset.shape[1]) == (1, 2)
+    joined = join([first, second])
+    for name in ("observation", "reset", "last_action", "last_reward", "action", "behaviour_log_prob"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(rollout, name))
+    for own, whole in zip(joined.core_state, rollout.core_state, strict=True):
+        np.testing.assert_array_equal(own, whole)
