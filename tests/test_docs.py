@@ -19,6 +19,7 @@ from PIL import Image
 from rmc_agents import core_names
 from rmc_envs import ENVIRONMENTS
 from rmc_envs.catalogue import SHORT_NAMES, environment_class
+from rmc_rl.metrics import GLOSSARY
 
 ROOT = Path(__file__).parent.parent
 PAGES, IMAGES = ROOT / "docs" / "games", ROOT / "docs" / "images"
@@ -175,3 +176,9 @@ def test_the_picture_of_attention_shows_what_was_traced(make_memory: Any, tmp_pa
     for slot, column in np.ndindex(4, 5):
         red, _, _ = picture.getpixel((left + column * cell + cell // 2, top + slot * cell + cell // 2))
         assert red == round(255 + (make_memory.STRONG[0] - 255) * float(weights[0][slot, column]))
+
+
+def test_the_page_of_metrics_is_the_glossary() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
+    assert dict(rows) == GLOSSARY
+    assert len(rows) == len(GLOSSARY)
