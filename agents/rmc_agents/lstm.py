@@ -17,10 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from rmc_agents.core import Core
+from rmc_agents.fast import has_kernels, plain
 from rmc_agents.initialisers import initialise_
 from rmc_agents.registry import register_core
 
 LSTMState = tuple[Tensor, Tensor]
+
+_REPLACEABLE = frozenset({"initial_state", "project", "step", "forward"})
+"""Methods that someone may have put another in the place of, on one module."""
 
 
 @register_core("lstm")
@@ -35,12 +39,16 @@ class LSTMCore(Core):
             at zero would be the same function and take the same gradient steps.
         skip_connections: every layer reads the core's input too: x = [input; h of the layer below].
         concatenate_outputs: the output is h of all layers, the lowest first, ``[B, num_layers * hidden_size]``.
+        fast: whether whole unrolls may take the fast path of :mod:`rmc_agents.fast`: the same numbers but for
+            rounding, differentiable once. It is taken for float32 on the CPU where numba is installed, unless the
+            module is compiled, exported, hooked, changed or subclassed; everything else is computed as written here.
 
     Raises:
         ValueError: a size below 1.
     """
 
     state_names = ("hidden state h", "cell state c")
+    fast: bool = True  # of modules pickled before there was this option
 
     def __init__(
         self,
@@ -51,6 +59,7 @@ class LSTMCore(Core):
         forget_bias: float = 1.0,
         skip_connections: bool = False,
         concatenate_outputs: bool = False,
+        fast: bool = True,
     ) -> None:
         super().__init__()
         for name, size in {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}.items():
@@ -62,6 +71,7 @@ class LSTMCore(Core):
         self.num_layers = num_layers
         self.skip_connections = skip_connections
         self.concatenate_outputs = concatenate_outputs
+        self.fast = fast
         # For each layer the four gates in the order input, forget, output, candidate.
         widths = [input_size] + [input_size if skip_connections else hidden_size] * (num_layers - 1)
         self.from_input = nn.ModuleList(nn.Linear(width, 4 * hidden_size) for width in widths)
@@ -86,6 +96,24 @@ class LSTMCore(Core):
         """The input's part of the gates, bias included, of each layer that reads it: ``[T, B, 4 * hidden_size]``."""
         readers = self.from_input if self.skip_connections else self.from_input[:1]
         return tuple(layer(inputs) for layer in readers)
+
+    def unroll(self, inputs: Tensor, state: LSTMState, reset: Tensor) -> tuple[Tensor, LSTMState]:
+        """All time steps: by the fast path where it is allowed and possible, otherwise step by step."""
+        if self.fast and self.takes_fast_path(inputs, state):
+            from rmc_agents.fast.lstm import unroll  # numba is imported with it, and no sooner
+
+            return unroll(self, inputs, state, reset)
+        return super().unroll(inputs, state, reset)
+
+    def takes_fast_path(self, inputs: Tensor, state: LSTMState) -> bool:
+        """Whether the fast path computes what this module, as it is now, would compute from these tensors."""
+        if type(self) is not LSTMCore or not _REPLACEABLE.isdisjoint(self.__dict__):
+            return False
+        without_bias = [*self.from_hidden, *self.from_below]
+        layers = [*self.from_input, *without_bias]
+        if inputs.device.type != "cpu" or any(type(layer) is not nn.Linear for layer in layers):
+            return False
+        return plain([self, *layers], (inputs, *state), without_bias) and has_kernels()
 
     def step(self, projected: tuple[Tensor, ...], state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One time step through all layers."""

@@ -227,6 +227,8 @@ class Learner:
         # Arrays out of Ray's object store are read-only, which torch tensors cannot express: they are copied.
         array = np.ascontiguousarray(data)
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()  # from elsewhere the host would wait for the copy
         return tensor.to(self.device, non_blocking=True)
 
 

@@ -1,8 +1,9 @@
-"""The fast path of the Relational Memory Core: whole unrolls, forward and backward, without autograd in the loop.
+"""The fast paths of the Relational Memory Core and the LSTM: whole unrolls, without autograd in the loop.
 
-``rmc.py`` is the definition; what is here computes the same (tests compare both with float64), and nothing needs it.
-``products.py`` multiplies matrices, ``kernels.py`` (numba) does what lies between on the CPU and ``kernels_torch.py``
-on other devices, ``unroll.py`` joins them over time, ``recorded.py`` has a GPU do it all at one command.
+``rmc.py`` and ``lstm.py`` are the definitions; what is here computes the same, forward and backward (tests compare both
+with float64), and nothing needs it. ``products.py`` multiplies matrices. Of the RMC ``kernels.py`` (numba) does what
+lies between on the CPU and ``kernels_torch.py`` on other devices, ``unroll.py`` joins them over time, ``recorded.py``
+has a GPU do it all at one command. Of the LSTM, on the CPU, these are ``lstm_kernels.py`` and ``lstm.py``.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ def has_kernels() -> bool:
     return True
 
 
-def plain(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:
+def plain(modules: Iterable[nn.Module], tensors: Iterable[Tensor], without_bias: Iterable[nn.Module] = ()) -> bool:
     """Whether a compiled path may stand in for these modules, called with these tensors.
 
     It knows float32, on the CPU and on a GPU. Modules that are traced, compiled, exported, transformed, watched by a
-    mode or carry hooks are left to PyTorch, which could not look inside.
+    mode or carry hooks are left to PyTorch, which could not look inside. Every parameter must be there but for the bias
+    of those ``without_bias``, which must not.
     """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
@@ -44,14 +46,15 @@ def plain(modules: Iterable[nn.Module], tensors: Iterable[Tensor]) -> bool:
         return False
     if torch._C._len_torch_dispatch_stack() or nn.modules.module._has_any_global_hook():
         return False
-    floating = list(tensors)
+    floating, without = list(tensors), set(without_bias)
     for module in modules:
         if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
             return False
-        for parameter in module._parameters.values():
-            if parameter is None:  # a layer without bias
+        for name, parameter in module._parameters.items():
+            if (parameter is None) != (name == "bias" and module in without):
                 return False
-            floating.append(parameter)
+            if parameter is not None:
+                floating.append(parameter)
     device = floating[0].device
     return device.type in ("cpu", "cuda") and all(
         type(t) in _PLAIN and t.device == device and t.dtype == torch.float32 for t in floating

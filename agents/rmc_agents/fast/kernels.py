@@ -99,7 +99,8 @@ def _exp(x: Any) -> Any:
 
 @_compiled
 def _tanh(x: Any) -> Any:
-    e = _exp(-(x + x)) if x > ZERO else _exp(x + x)
+    far = -x if x > ZERO else x  # one call: of two the compiler keeps both
+    e = _exp(far + far)
     t = (ONE - e) / (ONE + e)
     square = x * x
     near_zero = x * (ONE + square * (T3 + square * T5))  # where 1 - e would cancel
@@ -108,8 +109,8 @@ def _tanh(x: Any) -> Any:
 
 @_compiled
 def _sigmoid(x: Any) -> Any:
-    e = _exp(-x) if x > ZERO else _exp(x)
-    return ONE / (ONE + e) if x > ZERO else e / (ONE + e)
+    e = _exp(-x if x > ZERO else x)
+    return (ONE if x > ZERO else e) / (ONE + e)
 
 
 @_compiled

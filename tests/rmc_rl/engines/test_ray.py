@@ -158,6 +158,39 @@ def test_an_environment_that_raises_is_masked_and_one_that_keeps_raising_is_name
         engine.close()
 
 
+class Hanging(Raising):
+    """Makes no move any more, after so many steps."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if self.left == 1:
+            time.sleep(1e6)
+        return super().step(action)
+
+
+gymnasium.register("Hanging-v0", f"{__name__}:Hanging")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_an_actor_that_hangs_is_replaced_and_counted() -> None:
+    said: list[str] = []
+    config = make_config(*SMALL, "actor.num_envs=1", "actor.num_actors=2", "trust=true", "engine.timeout=20")
+    config.env = EnvConfig("hanging", f"{__name__}:Hanging-v0", {"after": 200})
+    engine = RayEngine(config, VIEWPORT, None, lambda: None, lambda: False, said.append)
+    try:
+        figures: dict[str, Any] | None = {"restarts": 0}
+        while figures is not None and figures["restarts"] == 0:
+            figures = engine.update()
+        after = engine.update()
+    finally:
+        engine.close()
+    assert figures is not None
+    assert after is not None
+    assert after["updates"] == figures["updates"] + 1
+    assert re.fullmatch(r"actor [01] made no progress for engine.timeout = 20 s", said[0])
+    assert any(re.fullmatch(r"actor [01] died and was replaced", line) for line in said)
+
+
 def test_a_start_that_is_interrupted_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray does not know yet what it has started; nor does another Ctrl-C cut its end short."""
     started: list[subprocess.Popen[bytes]] = []
