@@ -151,7 +151,7 @@ class _Loop:
         self.started = time.monotonic()
         # The first checkpoint comes early: until then everything could be lost.
         last_saved = self.started - max(config.checkpoint.every_seconds - FIRST_CHECKPOINT_SECONDS, 0.0)
-        latest: dict[str, Any] = {}
+        counts = dict.fromkeys(("queue", "restarts", "dropped_rollouts"), 0)
 
         def close_interval() -> None:
             row = {
@@ -161,7 +161,7 @@ class _Loop:
                 "return_mean": progress.episodes.return_mean,
                 "length_mean": progress.episodes.length_mean,
                 **progress.interval.figures(progress.steps),
-                **{name: latest[name] for name in ("queue", "restarts", "dropped_rollouts")},
+                **counts,
                 "env_failures": progress.env_failures,
                 "memory_mb": memory_mb(),
                 "seconds": progress.seconds,
@@ -183,7 +183,7 @@ class _Loop:
                 progress.env_failures += figures["env_failures"]
                 progress.steps, progress.updates = figures["steps"], figures["updates"]
                 progress.seconds = self.seconds_before + time.monotonic() - self.started
-                latest = figures
+                counts.update({name: figures[name] for name in counts})
                 progress.episodes.add(figures["episode_return"], figures["episode_length"])
                 progress.interval.add(figures)
                 self.display.progress(progress.steps)

@@ -137,6 +137,26 @@ def test_metrics_behind_the_checkpoint_are_trimmed(tmp_path: Path) -> None:
     assert steps[-1] == resumed.steps
 
 
+def test_a_stopped_run_whose_budget_is_cut_ends_with_its_last_interval(tmp_path: Path) -> None:
+    updates = []
+    original = Learner.update
+
+    def update(self: Learner, rollouts: object) -> object:
+        updates.append(1)
+        if len(updates) == 5:  # of the eighth or so that the interval has
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, rollouts)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "update", update)
+        first = run(tmp_path)
+    assert rows(first) == []
+    second = train([f"resume={first.run}", "total_steps=300"])
+    assert second.finished
+    (row,) = rows(second)
+    assert int(row["steps"]) == first.steps == second.steps
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_save_and_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
     updates = []
