@@ -35,6 +35,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Ray on Linux replaces the loopback address by the machine's own; this is the switch of the other systems, where it
 # stays on the loopback address.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# Ray keeps a record of every task for its dashboard: several kilobytes an update, and a third of a small one's time.
+os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a process without a GPU keeps its CUDA variables
 import ray
 from ray._private import services

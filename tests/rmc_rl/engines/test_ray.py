@@ -54,9 +54,11 @@ def test_learns_from_several_actors_on_the_loopback_address_alone(watch: Watch) 
             for connection in process.net_connections(kind="inet")
             if connection.status == psutil.CONN_LISTEN
         ]
+        recorder = watch.process("gcs_server").environ()
         state = engine.get_state()
     finally:
         engine.close()
+    assert recorder["RAY_task_events_report_interval_ms"] == "0"  # else it grows with every update
     assert [entry["updates"] for entry in figures if entry] == [1, 2, 3, 4, 5, 6]
     assert figures[-1] is not None
     assert 0 <= figures[-1]["policy_lag"] <= 3
