@@ -1,11 +1,15 @@
-"""The peer: RLlib's IMPALA on the same game, with our torso, core and heads in an RLModule as its users would write it.
+"""The peer RLlib: its IMPALA on the same game.
 
-The core runs step by step over padded sequences, as RLlib hands them to it: it cuts sequences at episode ends instead
-of resetting inside them. One environment runner and the learner in the driver: its fastest layout on two cores.
+``rmc``: our torso, core and heads in an RLModule as its users would write it. The core runs step by step over padded
+sequences, as RLlib hands them to it: it cuts sequences at episode ends instead of resetting inside them. ``lstm``: its
+default module with an LSTM: two layers of 256 and an LSTM of 256 (its convolutions need larger images). One environment
+runner and the learner in the driver: its fastest layout on two cores. Games, rollouts and batch are those of our
+default configuration.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -17,11 +21,13 @@ from ray.rllib.algorithms.impala import IMPALAConfig
 from ray.rllib.core import ALL_MODULES
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.metrics import LEARNER_RESULTS, NUM_ENV_STEPS_TRAINED_LIFETIME
 from ray.tune.registry import register_env
 
+from benchmarks.peer_side import chosen
 from rmc_agents import make_core, make_torso
 from rmc_agents.heads import PolicyHead, ValueHead
 from rmc_agents.tree import leaves
@@ -29,17 +35,26 @@ from rmc_rl.config import Config
 from rmc_rl.environment import Interface, make_single
 
 WARM_UP_STEPS = 20_000
+SETTINGS: dict[str, dict[str, Any]] = {
+    "rmc": {"games": 64, "rollout": 20, "rollouts_per_batch": 1},
+    "lstm": {"games": 64, "rollout": 20, "rollouts_per_batch": 1},
+}
 
 
 class RecurrentModule(TorchRLModule, ValueFunctionAPI):
     """Torso, core, policy and value heads; the core's state has one tensor per leaf."""
 
+    observation_space: Any
+    action_space: Any
+
     def setup(self) -> None:
         """Build the network; RLlib calls this."""
-        options = dict(self.model_config["core"])
-        if options["name"] == "rmc":
+        given: Any = self.model_config
+        options = dict(given["core"])
+        if "fast" in options:
             options["fast"] = False  # the readable reference, step by step
-        self.torso = make_torso("auto", tuple(self.observation_space.shape), self.model_config["is_image"])
+        shape = tuple(self.observation_space.shape)
+        self.torso = make_torso(given["torso"], shape, given["is_image"], **given["torso_options"])
         self.core = make_core(options.pop("name"), self.torso.output_size, **options)
         self.policy_head = PolicyHead(self.core.output_size, self.action_space.n)
         self.value_head = ValueHead(self.core.output_size)
@@ -74,37 +89,29 @@ class RecurrentModule(TorchRLModule, ValueFunctionAPI):
         return self.value_head(embeddings)
 
 
-def measure(config: Config, found: Interface, seconds: float) -> dict[str, Any]:
-    """Trained environment steps a second of RLlib's IMPALA with this game, core and batch."""
+def measure(config: Config, found: Interface, compare: str, settings: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Trained environment steps a second of RLlib's IMPALA; the arguments are those of `benchmarks.peers.measure`."""
+    settings = chosen(SETTINGS, {"compare": compare, "settings": settings})
 
     def make(_: Any) -> gymnasium.Env[Any, Any]:
-        return make_single(config.env)
+        env = make_single(config.env)
+        return _flat(env) if compare == "lstm" else env
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     register_env("benchmark", make)
     learner = config.learner
-    batch = config.actor.num_envs * config.actor.unroll_length * learner.rollouts_per_batch
-    algorithm = (
+    length = settings["rollout"]
+    setup = (
         IMPALAConfig()
         .environment("benchmark")
         .env_runners(
             num_env_runners=1,
-            num_envs_per_env_runner=config.actor.num_envs,
-            rollout_fragment_length=config.actor.unroll_length,
+            num_envs_per_env_runner=settings["games"],
+            rollout_fragment_length=length,
         )
         .learners(num_learners=0)
-        .rl_module(
-            rl_module_spec=RLModuleSpec(
-                module_class=RecurrentModule,
-                model_config={
-                    "max_seq_len": config.actor.unroll_length,
-                    "core": dict(config.core),
-                    "is_image": found.is_image,
-                },
-            )
-        )
         .training(
-            train_batch_size_per_learner=batch,
+            train_batch_size_per_learner=settings["games"] * length * settings["rollouts_per_batch"],
             lr=learner.learning_rate,
             gamma=learner.discount,
             entropy_coeff=learner.entropy_cost,
@@ -112,8 +119,19 @@ def measure(config: Config, found: Interface, seconds: float) -> dict[str, Any]:
             grad_clip=learner.max_grad_norm,
         )
         .reporting(min_time_s_per_iteration=1)
-        .build_algo()
     )
+    if compare == "lstm":
+        setup = setup.rl_module(model_config=DefaultModelConfig(use_lstm=True, max_seq_len=length))
+    else:
+        model_config = {
+            "max_seq_len": length,
+            "core": dict(config.core),
+            "torso": config.agent.torso,
+            "torso_options": dict(config.agent.torso_options),
+            "is_image": found.is_image,
+        }
+        setup = setup.rl_module(rl_module_spec=RLModuleSpec(module_class=RecurrentModule, model_config=model_config))
+    algorithm = setup.build_algo()
     try:
         while _trained(algorithm.train()) < WARM_UP_STEPS:
             pass
@@ -124,7 +142,17 @@ def measure(config: Config, found: Interface, seconds: float) -> dict[str, Any]:
     finally:
         algorithm.stop()
         ray.shutdown()
-    return {"version": ray.__version__, "steps_per_second": round((last - first) / elapsed)}
+    return {"version": ray.__version__, "steps_per_second": round((last - first) / elapsed), "settings": settings}
+
+
+def _flat(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """The environment with its observations as vectors of numbers in [0, 1]."""
+    flat: gymnasium.Env[Any, Any] = gymnasium.wrappers.FlattenObservation(env)
+    space = flat.observation_space
+    assert isinstance(space, gymnasium.spaces.Box)
+    scale = 255 if space.dtype == np.uint8 else 1
+    numbers = gymnasium.spaces.Box(space.low / scale, space.high / scale, dtype=np.float32)
+    return gymnasium.wrappers.TransformObservation(flat, lambda row: (row / scale).astype(np.float32), numbers)
 
 
 def _trained(result: dict[str, Any]) -> int:

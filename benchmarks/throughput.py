@@ -1,11 +1,14 @@
 """How many steps a second the actor-learner trains, where the time goes, and how a peer does beside it.
 
-    python -m benchmarks.throughput [--seconds 20] [--peer rllib] [key=value …]
+    python -m benchmarks.throughput [--seconds 20] [--peer rllib|sample-factory|pufferlib|sb3] [--compare rmc|lstm]
+                                    [--peer-settings '{"games": 256}'] [key=value …]
 
 In one run, one after the other: the games alone, acting alone and learning alone (one thread each), the whole run end
 to end with the default engine, the CPU time that everything outside core, torso and heads costs per trained step (that
-of a run with the smallest agent there is, less what that agent takes by itself), and, where asked for, the same game,
-torso and core trained by RLlib's IMPALA. Words of the form key=value change the
+of a run with the smallest agent there is, less what that agent takes by itself), and, where asked for, a peer on the
+same game (`benchmarks.peers`), all on the processor and with the best settings known for two cores: ``--compare rmc``
+with our torso and core in both, in the peer step by step; ``--compare lstm`` our LSTM against the peer's own recurrent
+policy of the same sizes. A step counts once, when it was learnt from. Words of the form key=value change the
 configuration of every part. The last line is one JSON object; ``ratio`` is ours over the peer's, end to end.
 """
 
@@ -22,11 +25,13 @@ import numpy as np
 import psutil
 import torch
 
+from benchmarks import peers
 from rmc_agents.tree import map_tree
 from rmc_rl.building import build_agent, prepare_process
 from rmc_rl.config import Config, make_config
 from rmc_rl.engines import make_engine
 from rmc_rl.environment import Interface, interface, make_vector
+from rmc_rl.errors import reports_user_errors
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.learner import Learner
 
@@ -36,6 +41,11 @@ NEXT_TO_NOTHING = (
     *("agent.use_last_action=false", "agent.use_last_reward=false"),
 )
 """The smallest agent there is."""
+OUR_SETTINGS: dict[str, tuple[str, ...]] = {
+    "rmc": ("device=cpu", "actor.num_envs=512"),
+    "lstm": ("device=cpu", "core=lstm", "actor.num_envs=1024"),
+}
+"""What ours runs with beside a peer: the best settings known for two cores; words on the command line come after."""
 
 
 def rate(work: Callable[[], int], seconds: float) -> float:
@@ -134,13 +144,28 @@ def _cpu_seconds() -> float:
     return total
 
 
+@reports_user_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each measurement")
-    parser.add_argument("--peer", choices=("rllib",), help="train the same with this framework, in the same run")
+    parser.add_argument("--peer", choices=peers.NAMES, help="train the same with this framework, in the same run")
+    parser.add_argument(
+        "--compare", choices=("rmc", "lstm"), default="rmc", help="the same core in both, or each its own LSTM"
+    )
+    parser.add_argument(
+        "--peer-settings", type=json.loads, default={}, help="a JSON object: what differs from the peer's best settings"
+    )
     parser.add_argument("words", nargs="*", metavar="key=value", help="configuration, as for rmc_rl.train")
     options = parser.parse_args()
-    config = make_config(*options.words)
+    if options.peer is None and (options.compare != "rmc" or options.peer_settings):
+        parser.error("--compare and --peer-settings need --peer")
+    if not isinstance(options.peer_settings, dict):
+        parser.error('--peer-settings: a JSON object such as {"games": 256} needed')
+    words = options.words
+    if options.peer is not None:
+        sizes = peers.SAME_SIZES[options.peer] if options.compare == "lstm" else ()
+        words = [*OUR_SETTINGS[options.compare], *sizes, *words]
+    config = make_config(*words)
     env = make_vector(config.env, 1)
     found = interface(env.single_observation_space, env.single_action_space)
     env.close()
@@ -149,7 +174,7 @@ def main() -> None:
     print(", ".join(f"{name} alone {speed:,.0f} steps/s" for name, speed in alone.items()), flush=True)
     whole = end_to_end(config, found, options.seconds)
     print(f"end to end {whole['steps_per_second']:,.0f} steps/s, learner busy {whole['learner_busy']:.0%}", flush=True)
-    smallest = make_config(*options.words, *NEXT_TO_NOTHING)
+    smallest = make_config(*words, *NEXT_TO_NOTHING)
     own = agent_alone(smallest, found, options.seconds / 8)
     cost = end_to_end(smallest, found, options.seconds / 2)["cpu_microseconds_per_step"] - own
     print(f"everything around the agent: {cost:.1f} µs of CPU per trained step", flush=True)
@@ -163,12 +188,11 @@ def main() -> None:
         "end_to_end": {name: round(value, 3) for name, value in whole.items()},
         "around_the_agent_cpu_microseconds_per_step": round(cost, 2),
     }
-    if options.peer == "rllib":
-        from benchmarks.peer_rllib import measure
-
-        peer = measure(config, found, options.seconds)
-        print(f"RLlib {peer['version']}: {peer['steps_per_second']:,.0f} steps/s", flush=True)
-        result["peer"] = {"name": "rllib", **peer}
+    if options.peer is not None:
+        peer = peers.measure(options.peer, config, found, options.compare, options.peer_settings, options.seconds)
+        print(f"{peer['name']} {peer['version']}: {peer['steps_per_second']:,} steps/s", flush=True)
+        result["compare"] = options.compare
+        result["peer"] = peer
         result["ratio"] = round(whole["steps_per_second"] / peer["steps_per_second"], 2)
     print(json.dumps(result))
 

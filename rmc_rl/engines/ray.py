@@ -208,6 +208,7 @@ class RayEngine:
         self._stale: set[Any] = set()  # under way with weights of a learner that died
         self._steps = 0 if state is None else int(state["learner"]["steps"])
         self._dropped = 0
+        self._looked = time.monotonic()
         self._acting = dict.fromkeys(("acted_steps", "acting_seconds", "acting_idle_seconds"), 0.0)
 
     def update(self) -> dict[str, Any] | None:
@@ -294,6 +295,14 @@ class RayEngine:
     def _replace_who_hangs(self) -> None:
         """Kill what has made no progress for too long; its end is then seen, and mended, like any other."""
         now = time.monotonic()
+        # While nobody looked (Ctrl-Z, a debugger, a slow disk) the others may have been stopped as well.
+        unseen = now - self._looked - POLL_SECONDS
+        self._looked = now
+        if unseen > POLL_SECONDS:
+            for unroll in self._playing.values():
+                unroll.deadline += unseen
+            for update in self._learning:
+                update.deadline += unseen
         after = f"made no progress for engine.timeout = {self._config.engine.timeout:g} s"
         for unroll in self._playing.values():
             if now > unroll.deadline:

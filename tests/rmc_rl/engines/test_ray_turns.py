@@ -80,6 +80,7 @@ def simulate(
     engine._playing, engine._ready, engine._learning, engine._stale = {}, deque(), deque(), set()
     engine._failures, engine._restarts, engine._learner_failures = {}, 0, 0
     engine._updates = engine._steps = engine._dropped = 0
+    engine._looked = 0.0
     engine._acting = dict.fromkeys(("acted_steps", "acting_seconds", "acting_idle_seconds"), 0.0)
     for expected in range(1, updates + 1):
         figures = engine.update()
@@ -152,15 +153,21 @@ def test_rollouts_that_are_too_old_are_dropped_and_counted() -> None:
 
 def test_who_makes_no_progress_is_killed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[Any] = []
-    clock = SimpleNamespace(monotonic=lambda: float(len(killed)) + 1000.0)
-    monkeypatch.setattr(module, "time", clock)
+    clock = {"now": 1000.0}
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
     monkeypatch.setattr(module, "ray", SimpleNamespace(kill=killed.append))
     engine, said = object.__new__(RayEngine), list[str]()
     engine._config, engine._say = make_config("engine.timeout=60"), said.append
     engine._actors, engine._learner = {0: "first", 1: "second"}, "learner"
-    engine._playing = {"a": module._Unroll(0, None, 0, 999.0), "b": module._Unroll(1, None, 0, 5000.0)}
-    engine._learning = deque([module._Update(None, None, 0, 998.0), module._Update(None, None, 0)])
-    for _ in range(3):
+    engine._playing = {"a": module._Unroll(0, None, 0, 1001.0), "b": module._Unroll(1, None, 0, 5000.0)}
+    engine._learning = deque([module._Update(None, None, 0, 1000.7), module._Update(None, None, 0)])
+    engine._looked = 999.5
+    engine._replace_who_hangs()
+    clock["now"] = 3000.0  # nobody looked: that is no one's fault
+    engine._replace_who_hangs()
+    assert killed == []
+    for _ in range(4):
+        clock["now"] += 0.5
         engine._replace_who_hangs()
     assert killed == ["first", "learner"]
     assert said == [f"{who} made no progress for engine.timeout = 60 s" for who in ("actor 0", "the learner")]
