@@ -160,7 +160,7 @@ def test_who_makes_no_progress_is_killed_once(monkeypatch: pytest.MonkeyPatch) -
     engine._config, engine._say = make_config("engine.timeout=60"), said.append
     engine._actors, engine._learner = {0: "first", 1: "second"}, "learner"
     engine._playing = {"a": module._Unroll(0, None, 0, 1001.0), "b": module._Unroll(1, None, 0, 5000.0)}
-    engine._learning = deque([module._Update(None, None, 0, 1000.7), module._Update(None, None, 0)])
+    engine._learning = deque([module._Update(None, None, 0, 1001.2), module._Update(None, None, 0)])
     engine._looked = 999.5
     engine._replace_who_hangs()
     clock["now"] = 3000.0  # nobody looked: that is no one's fault
