@@ -14,12 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
-import os
-import shutil
-import signal
-import tempfile
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -28,18 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
-# Read when ray is imported.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Ray on Linux replaces the loopback address by the machine's own; this is the switch of the other systems, where it
-# stays on the loopback address.
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-# Ray keeps a record of every task for its dashboard: several kilobytes an update, and a third of a small one's time.
-os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a process without a GPU keeps its CUDA variables
+from rmc_rl.engines.ray_processes import make_temporary_folder, start_ray, stop_ray  # before ray: how it is set up
+
+# isort: split
 import ray
-from ray._private import services
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
@@ -52,9 +39,7 @@ from rmc_rl.impala.rollout import Rollout
 from rmc_rl.profiling import Profiled
 from rmc_rl.seeds import actor_seed
 
-LOOPBACK = "127.0.0.1"
 POLL_SECONDS = 0.5
-CLOSE_SECONDS = 5.0
 MAX_RESTARTS_WITHOUT_ROLLOUT = 3
 ACTORS_SHARE = 0.4
 """Of a CPU's cores; learning takes the rest, and what is left of these."""
@@ -388,112 +373,9 @@ class RayEngine:
 
     def close(self) -> None:
         """Stop Ray with all its processes and remove its temporary files; Ctrl-C does not cut it short."""
-        with _undisturbed():
-            if self._closed:
-                return
+        if not self._closed:
+            stop_ray(self._temporary)
             self._closed = True
-            processes = _processes_of_ray(self._temporary)
-            try:
-                ray.shutdown()
-            finally:
-                # Under load some outlive Ray's patience, and Ray does not know those of a start that was interrupted.
-                processes += _processes_of_ray(self._temporary)
-                for process in processes:
-                    with contextlib.suppress(psutil.Error):
-                        process.kill()
-                psutil.wait_procs(processes, timeout=CLOSE_SECONDS)
-                shutil.rmtree(self._temporary, ignore_errors=True)  # now that nobody writes there
-
-
-def _processes_of_ray(temporary: str) -> list[psutil.Process]:
-    """Those started with an option that names Ray's temporary folder, and all they started."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if any(word.startswith("-") and temporary in word for word in process.cmdline()):
-                found += [process, *process.children(recursive=True)]
-    return found
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ctrl-C has no effect meanwhile: half a shutdown leaves processes and files behind."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python delivers signals to the main thread only
-        return
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
-
-
-def make_temporary_folder() -> str:
-    """A folder for Ray's sockets and logs, named by this process; those of processes killed outright are removed.
-
-    It cannot lie in the run folder: the path of a socket is limited to about a hundred characters.
-    """
-    for left in Path(tempfile.gettempdir()).glob("rmc-rl-*-*"):
-        owner = left.name.split("-")[2]
-        with contextlib.suppress(OSError):  # another run may be removing it too
-            if owner.isdigit() and not psutil.pid_exists(int(owner)) and left.stat().st_uid == os.getuid():
-                shutil.rmtree(left, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"rmc-rl-{os.getpid()}-")
-
-
-def start_ray(config: Config, num_actors: int, learner_threads: int, temporary: str) -> None:
-    """Start Ray for this run alone: on the loopback address, without dashboard, with a stated object store.
-
-    Raises:
-        UserError: Ray is running in this process already, or does not start.
-    """
-    if ray.is_initialized():
-        raise UserError("Ray is running in this process already: call ray.shutdown() first, or use engine=inline")
-    needed = num_actors * config.engine.actor_threads + learner_threads
-    terminate = signal.getsignal(signal.SIGTERM)
-    try:
-        with _process_groups_of_their_own():
-            ray.init(
-                address="local",
-                num_cpus=max(needed, available_cores()),
-                object_store_memory=config.engine.object_store_mb * 2**20,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address=LOOPBACK,
-                _temp_dir=temporary,
-            )
-    except Exception as error:
-        raise UserError(f"Ray does not start ({error}): engine=inline trains without it") from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place, which leaves without saving
-    address = ray.util.get_node_ip_address()
-    if address != LOOPBACK:
-        raise UserError(
-            f"Ray would listen on {address}, open to the network, because ray was imported before rmc_rl: "
-            "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 in the environment, or use engine=inline"
-        )
-
-
-@contextlib.contextmanager
-def _process_groups_of_their_own() -> Iterator[None]:
-    """Keep Ray's daemons, and with them every actor, out of this process's group.
-
-    Ctrl-C in a terminal, `timeout` and most job managers signal the whole group. The daemons would stop at SIGTERM
-    before the learner's state could be saved, and take this process with them. Ray has no setting for it; where its
-    internals have changed, only that protection is lost. They still die with this process, however it ends.
-    """
-    internals: Any = services
-    popen = getattr(internals, "ConsolePopen", None)
-    if popen is None or os.name != "posix":
-        yield
-        return
-    internals.ConsolePopen = functools.partial(popen, process_group=0)
-    try:
-        yield
-    finally:
-        internals.ConsolePopen = popen
 
 
 def share_cores(config: Config, device: str) -> tuple[int, int]:

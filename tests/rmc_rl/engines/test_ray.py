@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +15,7 @@ import psutil
 import pytest
 
 from rmc_rl.config import Config, EnvConfig, make_config
-from rmc_rl.engines.ray import RayEngine, make_temporary_folder, share_cores
+from rmc_rl.engines.ray import RayEngine, share_cores
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 from tests.leftovers import Watch, nothing_is_left
@@ -227,18 +225,6 @@ def test_a_start_that_is_stopped_does_not_wait_for_the_learner(monkeypatch: pyte
     engine = RayEngine(make_config(*SMALL), VIEWPORT, None, lambda: None, lambda: next(polls, True), print)
     assert engine.update() is None
     engine.close()
-
-
-def test_folders_of_processes_that_were_killed_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    gone = max(psutil.pids()) + 100_000
-    for name in (f"rmc-rl-{gone}-abc", f"rmc-rl-{os.getppid()}-abc", "rmc-rl-notes-abc"):
-        (tmp_path / name).mkdir()
-    made = Path(make_temporary_folder())
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [made.name, f"rmc-rl-{os.getppid()}-abc", "rmc-rl-notes-abc"]
-    )
-    assert made.name.startswith(f"rmc-rl-{os.getpid()}-")
 
 
 def test_the_learner_may_use_every_core_and_actors_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
