@@ -233,8 +233,7 @@ class RayEngine:
         if not self._should_stop():
             self._keep_busy()  # actors and learner work on while the driver reports
         acting, self._acting = self._acting, dict.fromkeys(self._acting, 0.0)
-        waiting = len(self._ready) + self._config.learner.rollouts_per_batch * max(len(self._learning) - 1, 0)
-        counts = {"queue": waiting, "restarts": self._restarts, "dropped_rollouts": self._dropped}
+        counts = {"queue": self._waiting(), "restarts": self._restarts, "dropped_rollouts": self._dropped}
         return figures | acting | counts | {"actors": len(self._actors)}
 
     def _begin_next(self) -> None:
@@ -253,15 +252,17 @@ class RayEngine:
             return
         playing = {unroll.actor for unroll in self._playing.values()}
         for number in [number for number in self._actors if number not in playing]:
-            # A batch that the learner has been given, and not begun with, waits as well.
-            waiting = len(self._ready) + batch * max(len(self._learning) - 1, 0)
-            if waiting >= batch * self._config.engine.max_queued_batches:
+            if self._waiting() >= batch * self._config.engine.max_queued_batches:
                 break
             # Behind all others now: whoever has waited longest plays next.
             actor = self._actors[number] = self._actors.pop(number)
             rollout, played = actor.unroll.remote(self._weights)
             deadline = time.monotonic() + self._config.engine.timeout
             self._playing[played] = _Unroll(number, rollout, self._updates, deadline)
+
+    def _waiting(self) -> int:
+        """Rollouts that wait for the learner, those among them that it has been given and not begun with."""
+        return len(self._ready) + self._config.learner.rollouts_per_batch * max(len(self._learning) - 1, 0)
 
     def _has_batch(self) -> bool:
         """Whether enough rollouts are ready; those whose weights are too old by now are dropped, and counted."""

@@ -143,7 +143,7 @@ def test_a_stopped_run_whose_budget_is_cut_ends_with_its_last_interval(tmp_path:
 
     def update(self: Learner, rollouts: object) -> object:
         updates.append(1)
-        if len(updates) == 5:  # of the eighth or so that the interval has
+        if len(updates) == 5:  # before the first interval is whole
             os.kill(os.getpid(), signal.SIGINT)
         return original(self, rollouts)  # type: ignore[arg-type]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,19 +13,9 @@ from rmc_agents import RelationalMemory
 from rmc_agents.fast import kernels_torch, recorded
 from rmc_agents.fast import unroll as fast_unroll
 from rmc_agents.fast.recorded import Pass, Recording, Recordings
+from tests.recorder import again
 
 STEPS, BATCH, INPUT_SIZE = 5, 4, 6
-
-
-def again(work: Callable[[], list[Tensor]]) -> tuple[Callable[[], None], list[Tensor]]:
-    """Replays like a CUDA graph: the same tensors are filled each time, from the same tensors."""
-    results = work()
-
-    def replay() -> None:
-        for result, fresh in zip(results, work(), strict=True):
-            result.copy_(fresh)
-
-    return replay, results
 
 
 @pytest.fixture

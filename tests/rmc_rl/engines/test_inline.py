@@ -18,7 +18,7 @@ from rmc_rl.engines.inline import GAMES_PER_THREAD, InlineEngine, threads_for
 from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 from rmc_rl.impala.actor import Actor
-from tests.rmc_rl.impala.scripted import again
+from tests.recorder import again
 
 SMALL = ("engine=inline", "actor.num_envs=4", "actor.unroll_length=8", "core.head_size=8", "engine.learner_threads=1")
 VIEWPORT = Interface((5, 5, 3), True, 5)

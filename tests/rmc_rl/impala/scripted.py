@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from torch import Tensor
 
 from rmc_agents import Agent
 from rmc_agents.registry import make_core
@@ -63,14 +61,3 @@ def small_agent(core: str = "rmc", **options: Any) -> Agent:
         torso_options={"hidden_sizes": (8,)},
         **options,
     )
-
-
-def again(work: Callable[[], list[Tensor]]) -> tuple[Callable[[], None], list[Tensor]]:
-    """Records by doing the work again: like a CUDA graph's, the same tensors are filled each time."""
-    results = work()
-
-    def replay() -> None:
-        for result, fresh in zip(results, work(), strict=True):
-            result.copy_(fresh)
-
-    return replay, results

@@ -12,7 +12,8 @@ from rmc_agents import Agent
 from rmc_agents.core import Core
 from rmc_agents.tree import leaves
 from rmc_rl.impala.acting import Acting, Row
-from tests.rmc_rl.impala.scripted import again, small_agent
+from tests.recorder import again
+from tests.rmc_rl.impala.scripted import small_agent
 
 BATCH = 5
 

@@ -16,7 +16,8 @@ from rmc_rl.environment import interface, make_vector
 from rmc_rl.errors import UserError
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.rollout import Rollout
-from tests.rmc_rl.impala.scripted import ScriptedEnv, again, small_agent
+from tests.recorder import again
+from tests.rmc_rl.impala.scripted import ScriptedEnv, small_agent
 
 LENGTHS = [2, 3, 50]
 
