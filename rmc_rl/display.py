@@ -150,7 +150,7 @@ class RichDisplay:
         ),
         (
             ("speed", ("steps_per_second",), ",.0f", "environment steps learnt per second"),
-            ("acting alone", ("acting_speed",), ",.0f", "the same if actors never waited"),
+            ("games, acting alone", ("env_speed", "acting_speed"), ",.0f", "the same if actors never waited"),
             ("learning alone", ("learning_speed",), ",.0f", "the same if the learner never waited"),
             ("actors, learner", ("actor_busy", "learner_busy"), ".0%", "of the time busy"),
             ("waiting rollouts", ("queue",), ",.0f", "acted and not yet learnt from"),

@@ -41,6 +41,7 @@ GLOSSARY = {
     "policy_lag_steps": "the same in steps that were learnt from meanwhile",
     "policy_lag_max": "greatest age of the acting weights in the interval, in updates",
     "steps_per_second": "environment steps learnt from per second in the interval",
+    "env_speed": "steps per second that the actors' environments would make by themselves",
     "acting_speed": "steps per second that the actors would make if they never waited",
     "learning_speed": "steps per second that the learner would make if it never waited",
     "actor_busy": "share of their time that the actors played",
@@ -54,7 +55,7 @@ GLOSSARY = {
 }
 TIMING = frozenset(
     {
-        *("steps_per_second", "acting_speed", "learning_speed", "actor_busy", "learner_busy"),
+        *("steps_per_second", "env_speed", "acting_speed", "learning_speed", "actor_busy", "learner_busy"),
         *("queue", "memory_mb", "seconds"),
     }
 )
@@ -66,7 +67,7 @@ _AVERAGED = (
     *("loss", "policy_loss", "value_loss", "entropy", "value", "rho", "explained_variance", "grad_norm"),
     *("learning_rate", "entropy_cost", "policy_lag", "policy_lag_steps"),
 )
-_SUMMED = ("batch_steps", "update_seconds", "acted_steps", "acting_seconds", "acting_idle_seconds")
+_SUMMED = ("batch_steps", "update_seconds", "acted_steps", "acting_seconds", "env_seconds", "acting_idle_seconds")
 
 
 class Interval:
@@ -102,6 +103,7 @@ class Interval:
         return {name: sums[name] / count for name in _AVERAGED} | {
             "policy_lag_max": self._lag_max,
             "steps_per_second": (steps - self.start_steps) / seconds,
+            "env_speed": self._actors * sums["acted_steps"] / max(sums["env_seconds"], 1e-9),
             "acting_speed": self._actors * sums["acted_steps"] / acting,
             "learning_speed": sums["batch_steps"] / learning,
             "actor_busy": sums["acting_seconds"] / (acting + sums["acting_idle_seconds"]),

@@ -70,13 +70,14 @@ class InlineEngine:
 
     def _update(self) -> dict[str, Any]:
         rollouts = []
-        started = time.perf_counter()
+        started, env_seconds = time.perf_counter(), self._actor.env_seconds
         for _ in range(self._rollouts_per_batch):
             self._actor.weights_version = self._learner.updates
             rollouts.append(self._actor.unroll())
         seconds = time.perf_counter() - started
         figures = self._learner.update(rollouts)
-        acting = {"acted_steps": figures["batch_steps"], "acting_seconds": seconds}
+        env_seconds = self._actor.env_seconds - env_seconds
+        acting = {"acted_steps": figures["batch_steps"], "acting_seconds": seconds, "env_seconds": env_seconds}
         counts = dict.fromkeys(("queue", "restarts", "dropped_rollouts"), 0)
         return figures | acting | {"acting_idle_seconds": figures["update_seconds"], "actors": 1} | counts
 

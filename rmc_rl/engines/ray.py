@@ -55,6 +55,8 @@ class Played:
     """Valid steps in it."""
     seconds: float
     """Time it took."""
+    env_seconds: float
+    """How much of it the games' steps took."""
     idle_seconds: float
     """Time the actor waited before it."""
 
@@ -76,9 +78,11 @@ class ActorProcess:
         started = time.perf_counter()
         state_dict, version = weights
         self._actor.load_weights(state_dict, version)  # a restarted learner counts its versions anew: always load
+        env_seconds = self._actor.env_seconds
         rollout = self._profiled(self._actor.unroll)
         waited, self._ended = started - self._ended, time.perf_counter()
-        return rollout, Played(int(rollout.valid.sum()), self._ended - started, waited)
+        env_seconds = self._actor.env_seconds - env_seconds
+        return rollout, Played(int(rollout.valid.sum()), self._ended - started, env_seconds, waited)
 
 
 class LearnerProcess:
@@ -194,7 +198,7 @@ class RayEngine:
         self._steps = 0 if state is None else int(state["learner"]["steps"])
         self._dropped = 0
         self._looked = time.monotonic()
-        self._acting = dict.fromkeys(("acted_steps", "acting_seconds", "acting_idle_seconds"), 0.0)
+        self._acting = dict.fromkeys(("acted_steps", "acting_seconds", "env_seconds", "acting_idle_seconds"), 0.0)
 
     def update(self) -> dict[str, Any] | None:
         """Keep the actors playing until the learner has finished an update."""
@@ -318,6 +322,7 @@ class RayEngine:
         self._failures[number] = 0
         self._acting["acted_steps"] += played.steps
         self._acting["acting_seconds"] += played.seconds
+        self._acting["env_seconds"] += played.env_seconds
         self._acting["acting_idle_seconds"] += played.idle_seconds
         if done in self._stale:
             self._stale.remove(done)

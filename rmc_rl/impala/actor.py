@@ -82,6 +82,11 @@ class Actor:
         # Where the games write, if that is not the rollout itself.
         self._staging = None if record is None else self._new_rows("cpu", pin_memory=self.device.type == "cuda")
 
+    @property
+    def env_seconds(self) -> float:
+        """Time that the games' steps have taken."""
+        return sum(group.games.env_seconds for group in self._groups)
+
     def load_weights(self, weights: Mapping[str, np.ndarray], version: int) -> None:
         """Act with these weights from the next unroll on."""
         load_weights(self.agent, weights)

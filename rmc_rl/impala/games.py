@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ class Games:
         last_reward: [B] float32, what it brought; 0 where ``reset``.
         reward: [B] float32, of the last step, as it came.
         terminated: [B] bool, of the last step.
+        env_seconds: time that the environment's steps have taken since the start.
     """
 
     def __init__(self, env: VectorEnv, seed: int) -> None:
@@ -53,6 +55,7 @@ class Games:
         self._lengths: list[int] = []
         self._failures = 0
         self._failures_in_a_row = 0
+        self.env_seconds = 0.0
 
     def step(self, action: np.ndarray) -> None:
         """Play ``action`` [B] in every game.
@@ -60,11 +63,14 @@ class Games:
         Raises:
             UserError: the environment keeps raising; the message names its error.
         """
+        started = time.perf_counter()
         try:
             self.observation, reward, self.terminated, truncated, _ = self.env.step(action)
         except Exception as error:
             self._start_anew(error)
             return
+        finally:
+            self.env_seconds += time.perf_counter() - started
         self.reward = np.asarray(reward, np.float32)
         done = self.terminated | truncated
         valid = ~self._final

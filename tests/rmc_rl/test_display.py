@@ -26,6 +26,7 @@ ROW: dict[str, float] = {
     "grad_norm": 3.25,
     "learning_rate": 2.5e-4,
     "policy_lag": 1.5,
+    "env_speed": 5_100_000.0,
     "acting_speed": 40_100.0,
     "learning_speed": 23_200.0,
     "actor_busy": 0.31,

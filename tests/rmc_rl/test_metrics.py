@@ -50,7 +50,7 @@ def test_the_glossary_explains_every_name() -> None:
 
 
 def _figures(**values: float) -> dict[str, float]:
-    summed = ("batch_steps", "update_seconds", "acted_steps", "acting_seconds", "acting_idle_seconds")
+    summed = ("batch_steps", "update_seconds", "acted_steps", "acting_seconds", "env_seconds", "acting_idle_seconds")
     return {**dict.fromkeys((*Interval().figures(0), *summed), 0.0), "actors": 1, **values}
 
 
@@ -69,9 +69,11 @@ def test_an_interval_takes_means_and_the_greatest_lag() -> None:
 def test_the_speed_of_a_stage_leaves_out_its_waiting() -> None:
     interval = Interval()
     for _ in range(2):
-        acted = {"acted_steps": 100, "acting_seconds": 2.0, "acting_idle_seconds": 6.0, "actors": 3}
+        acted = {"acted_steps": 100, "acting_seconds": 2.0, "env_seconds": 0.5}
+        acted |= {"acting_idle_seconds": 6.0, "actors": 3}
         interval.add(_figures(**acted, batch_steps=50, update_seconds=0.5))
     figures = interval.figures(100)
+    assert figures["env_speed"] == 600.0
     assert (figures["acting_speed"], figures["actor_busy"], figures["learning_speed"]) == (150.0, 0.25, 100.0)
 
 

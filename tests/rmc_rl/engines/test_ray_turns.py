@@ -61,7 +61,7 @@ def simulate(
         def unroll(weights: Any) -> tuple[Any, Reference]:
             world.unrolls[number] += 1
             duration = slow.get(number, 1.0)
-            return Reference(0.0, weights), world.task(f"actor {number}", duration, Played(100, duration, 0.0))
+            return Reference(0.0, weights), world.task(f"actor {number}", duration, Played(100, duration, 0.0, 0.0))
 
         return SimpleNamespace(unroll=remote(unroll))
 
@@ -81,7 +81,7 @@ def simulate(
     engine._failures, engine._restarts, engine._learner_failures = {}, 0, 0
     engine._updates = engine._steps = engine._dropped = 0
     engine._looked = 0.0
-    engine._acting = dict.fromkeys(("acted_steps", "acting_seconds", "acting_idle_seconds"), 0.0)
+    engine._acting = dict.fromkeys(("acted_steps", "acting_seconds", "env_seconds", "acting_idle_seconds"), 0.0)
     for expected in range(1, updates + 1):
         figures = engine.update()
         assert figures is not None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,15 @@ def test_the_row_after_a_final_one_is_a_reset() -> None:
     assert last_actions == [[1, 2], [1, 2], [0, 2], [1, 0]]
     assert last_rewards == [[0, 0], [1, 1], [0, 2], [10, 0]]
     assert rewards == [[0, 0], [1, 1], [-1000, 2], [10, -1000]], "as it came"
+
+
+def test_the_time_of_the_environment_s_steps_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock) ** 2))
+    games = Games(Shaky([2, 3], {1}), seed=0)
+    for seconds in (1, 1 + 5, 1 + 5 + 9):  # between calls of the clock, the failed step's too
+        games.step(np.zeros(2, int))
+        assert games.env_seconds == seconds
 
 
 def test_the_record_is_of_one_unroll() -> None:
