@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from benchmarks.peer_side import Answer, PlainCore, Request, chosen, serve
 from rmc_agents import make_torso
 from rmc_agents.heads import PolicyHead, ValueHead
+from rmc_agents.observations import observation_from_json
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "rmc": {"games": 1024, "horizon": 20, "minibatches": 1, "threads": 2, "workers": 0},
@@ -73,8 +74,8 @@ class RecurrentPolicy(nn.Module):
 
     def __init__(self, env: Any, request: Request) -> None:
         super().__init__()
-        shape = env.single_observation_space.shape
-        self.torso = make_torso(request["torso"], shape, request["is_image"], **request["torso_options"])
+        observation = observation_from_json(request["observation"])
+        self.torso = make_torso(request["torso"], observation, **request["torso_options"])
         self.core = PlainCore(request["core"], self.torso.output_size)
         self.policy_head = PolicyHead(self.core.output_size, int(env.single_action_space.n))
         self.value_head = ValueHead(self.core.output_size)

@@ -39,6 +39,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from benchmarks.peer_side import Answer, PlainCore, Request, chosen, serve
 from rmc_agents import make_torso
+from rmc_agents.observations import observation_from_json
 from rmc_agents.tree import map_tree
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -94,8 +95,8 @@ class Torso(Encoder):
 
     def __init__(self, cfg: Any, obs_space: Any, *, request: Request) -> None:
         super().__init__(cfg)
-        shape = obs_space["obs"].shape
-        self.torso = make_torso(request["torso"], shape, request["is_image"], **request["torso_options"])
+        observation = observation_from_json(request["observation"])
+        self.torso = make_torso(request["torso"], observation, **request["torso_options"])
 
     def get_out_size(self) -> int:
         """Number of features."""

@@ -93,10 +93,9 @@ class Torso(BaseFeaturesExtractor):
     """Our torso. An image comes with its channels in front and scaled to [0, 1]."""
 
     def __init__(self, observation_space: gymnasium.spaces.Box, request: Request) -> None:
-        self.is_image = request["is_image"]
-        shape = observation_space.shape
-        shape = (*shape[1:], shape[0]) if self.is_image else shape
-        torso = make_torso(request["torso"], shape, self.is_image, **request["torso_options"])
+        observation = observation_from_json(request["observation"])
+        self.is_image = isinstance(observation, Image)
+        torso = make_torso(request["torso"], observation, **request["torso_options"])
         super().__init__(observation_space, torso.output_size)
         self.torso = torso
 

@@ -20,7 +20,7 @@ from rmc_agents.core import State
 from rmc_agents.tree import leaves, map_tree
 
 Request = dict[str, Any]
-"""What to measure: env, is_image, core, torso, torso_options, compare, settings, warm_up and seconds."""
+"""What to measure: env, observation, core, torso, torso_options, compare, settings, warm_up and seconds."""
 
 Answer = dict[str, Any]
 """``steps_per_second`` and the ``settings`` it was reached with."""

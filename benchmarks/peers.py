@@ -23,9 +23,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rmc_agents.observations import observation_to_json
 from rmc_rl.config import Config
-from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
+from rmc_rl.spaces import Interface
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rmc-rl-peers"
@@ -132,7 +133,7 @@ def measure(
         return {"name": name, **peer_rllib.measure(config, found, compare, settings, seconds)}
     request = {
         "env": {"id": config.env.id, "kwargs": config.env.kwargs},
-        "is_image": found.is_image,
+        "observation": observation_to_json(found.observation),
         "core": config.core,
         "torso": config.agent.torso,
         "torso_options": config.agent.torso_options,

@@ -29,7 +29,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 
@@ -38,10 +37,11 @@ from rmc_agents.tree import map_tree
 from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
 from rmc_rl.config import Config, make_config
 from rmc_rl.engines import make_engine
-from rmc_rl.environment import Interface, interface, make_vector
+from rmc_rl.environment import make_vector
 from rmc_rl.errors import reports_user_errors
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.learner import Learner
+from rmc_rl.spaces import Interface, interface
 
 WARM_UP_UPDATES = 10
 NEXT_TO_NOTHING = (
@@ -69,14 +69,14 @@ def parts_alone(config: Config, found: Interface, seconds: float) -> dict[str, f
     """Games, acting and learning, each alone on one thread, and learning on all threads that the learner is given."""
     prepare_process(1)
     env = make_vector(config.env, config.actor.num_envs)
-    rng = np.random.default_rng(0)
-    actions = rng.integers(0, found.num_actions, (config.actor.unroll_length, env.num_envs))
+    quantiles = torch.rand(config.actor.unroll_length, env.num_envs, found.actions.num_quantiles)
+    actions = found.actions.at_quantiles(torch.zeros(found.actions.num_parameters), quantiles).numpy()
     env.reset(seed=0)
 
     def play() -> int:
         for row in actions:
             env.step(row)
-        return actions.size
+        return len(actions) * env.num_envs
 
     games = rate(play, seconds)
     actor = Actor(env, build_agent(config, found, seed=0), config.actor.unroll_length, seed=0)
@@ -103,7 +103,7 @@ def agent_alone(config: Config, found: Interface, seconds: float) -> float:
     names = ("observation", "last_action", "last_reward", "reset")
     rows = [torch.from_numpy(getattr(rollout, name)) for name in names]
     state = map_tree(torch.from_numpy, rollout.core_state)
-    steps = rollout.action.size
+    steps = rollout.reward.size
 
     def act() -> int:
         with torch.inference_mode():
@@ -113,7 +113,7 @@ def agent_alone(config: Config, found: Interface, seconds: float) -> float:
 
     def learn() -> int:
         output, _ = agent(*rows, state)
-        torch.autograd.backward([output.logits, output.value], [output.logits, output.value])
+        torch.autograd.backward([output.policy, output.value], [output.policy, output.value])
         return steps
 
     return 1e6 / rate(act, seconds / 2) + 1e6 / rate(learn, seconds / 2)
@@ -184,7 +184,7 @@ def main() -> None:
         words = [*OUR_SETTINGS[options.compare], *sizes, *words]
     config = make_config(*words)
     env = make_vector(config.env, 1)
-    found = interface(env.single_observation_space, env.single_action_space)
+    found = interface(env)
     env.close()
 
     alone = parts_alone(config, found, options.seconds / 4)

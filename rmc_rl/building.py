@@ -13,8 +13,8 @@ import torch
 from rmc_agents import Agent
 from rmc_agents.registry import make_core
 from rmc_rl.config import Config
-from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
+from rmc_rl.spaces import Interface
 
 
 def build_agent(config: Config, interface: Interface, seed: int | None = None) -> Agent:
@@ -29,9 +29,8 @@ def build_agent(config: Config, interface: Interface, seed: int | None = None) -
             if seed is not None:
                 torch.manual_seed(seed)
             return Agent(
-                observation_shape=interface.observation_shape,
-                is_image=interface.is_image,
-                num_actions=interface.num_actions,
+                observation=interface.observation,
+                actions=interface.actions,
                 core=lambda input_size: make_core(config.core["name"], input_size, **options),
                 torso=config.agent.torso,
                 torso_options=dict(config.agent.torso_options),

@@ -38,19 +38,34 @@ def _key(
     maximum: float | None = None,
     above: float | None = None,
     may_be_infinite: bool = False,
+    default: Any = REQUIRED,
 ) -> Any:
     limits = {"choices": choices, "minimum": minimum, "maximum": maximum, "above": above}
     limits["may_be_infinite"] = may_be_infinite
-    return field(default=REQUIRED, metadata={"meaning": meaning, **limits})
+    metadata = {"meaning": meaning, **limits}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass
 class EnvConfig:
     """Which environment is played."""
 
-    name: str = _key("short name, used for the run folder")
+    name: str = _key("short name, used for the run folder; empty: from the id")
     id: str = _key("Gymnasium id, optionally 'module:id'")
     kwargs: dict[str, Any] = _key("keyword arguments of the environment")
+    # Not every environment's file need say these.
+    wrappers: list[Any] = _key(
+        "Gymnasium's wrappers, the innermost first: Name, or {name: Name, argument: …}; module:Name for others",
+        default=[],
+    )
+    vectorization: str = _key(
+        "how games become a batch: the environment's own way, in turn, or in processes of their own; auto: the first "
+        "where there is one, else the second",
+        choices=("auto", "native", "sync", "async"),
+        default="auto",
+    )
 
 
 @dataclass
@@ -228,6 +243,8 @@ def to_config(node: DictConfig | dict[str, Any]) -> Config:
     except OmegaConfBaseException as error:
         raise UserError(_explain(error)) from error
     assert isinstance(config, Config)
+    if not config.env.name:
+        config.env.name = re.sub(r"[^\w.-]+", "-", config.env.id.rpartition(":")[2])
     _validate(config)
     return config
 

@@ -150,8 +150,8 @@ class RichDisplay:
         ),
         (
             ("speed", ("steps_per_second",), ",.0f", "environment steps learnt per second"),
-            ("games, acting alone", ("env_speed", "acting_speed"), ",.0f", "the same if actors never waited"),
-            ("learning alone", ("learning_speed",), ",.0f", "the same if the learner never waited"),
+            ("games alone", ("env_speed",), ",.0f", "the same without the agent"),
+            ("acting, learning", ("acting_speed", "learning_speed"), ",.0f", "the same if it never waited"),
             ("actors, learner", ("actor_busy", "learner_busy"), ".0%", "of the time busy"),
             ("waiting rollouts", ("queue",), ",.0f", "acted and not yet learnt from"),
             ("policy lag", ("policy_lag",), ".2f", "updates between acting and learning"),

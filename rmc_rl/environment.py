@@ -1,32 +1,29 @@
-"""The only way to the games: Gymnasium's `make` and `make_vec`, and what an agent must know of an environment."""
+"""The only way to environments: Gymnasium's `make` and `make_vec`, with wrappers, in the agent's language."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rmc_rl.config import EnvConfig
 from rmc_rl.errors import UserError, nearest
+from rmc_rl.spaces import Adapted, AdaptedVector, interface
 
-TRUSTED_MODULES = frozenset({"rmc_envs"})
-"""Modules an environment id may name without ``trust=true``: importing a module runs its code."""
+PROVIDERS = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "popgym-": "popgym", "ALE/": "ale_py"}
+"""Packages that register environments when they are imported, by how the ids begin."""
+TRUSTED_MODULES = frozenset({"rmc_envs", "gymnasium", *PROVIDERS.values()})
+"""Modules an environment id or a wrapper may name without ``trust=true``: importing a module runs its code."""
 
-
-@dataclass(frozen=True)
-class Interface:
-    """What an agent must know of an environment."""
-
-    observation_shape: tuple[int, ...]
-    is_image: bool
-    num_actions: int
+Wrap = Callable[[gymnasium.Env[Any, Any]], gymnasium.Wrapper[Any, Any, Any, Any]]
 
 
 def find_spec(config: EnvConfig, trust: bool = False) -> EnvSpec:
@@ -36,55 +33,128 @@ def find_spec(config: EnvConfig, trust: bool = False) -> EnvSpec:
         UserError: the id is unknown, its module cannot be imported, or it is not trusted.
     """
     module, _, name = config.id.rpartition(":")
-    if module and module.split(".")[0] not in TRUSTED_MODULES and not trust:
-        raise UserError(
-            f"the environment id '{config.id}' names the module '{module}', whose code would be run: "
-            "add trust=true if you trust it"
-        )
     if module:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # the module's code runs and may fail in any way
-            raise UserError(
-                f"the module of the environment '{config.id}' cannot be imported: {_text(error)}"
-            ) from error
+        _import(module, f"the environment '{config.id}'", trust)
+    elif name not in gymnasium.registry:
+        provider = next((provider for start, provider in PROVIDERS.items() if name.startswith(start)), None)
+        if provider is not None:
+            _import(provider, f"the environment '{config.id}'", trust=True)
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error as error:
         raise UserError(f"unknown environment '{config.id}': {nearest(name, gymnasium.registry)}") from error
 
 
+def _import(module: str, who: str, trust: bool) -> Any:
+    if module.split(".")[0] not in TRUSTED_MODULES and not trust:
+        raise UserError(f"{who} names the module '{module}', whose code would be run: add trust=true if you trust it")
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module.split(".")[0]:
+            raise UserError(f"the module of {who} cannot be imported: {_text(error)}") from error
+        raise UserError(f"the module of {who} cannot be imported: {module} is not installed here") from error
+    except Exception as error:  # the module's code runs and may fail in any way
+        raise UserError(f"the module of {who} cannot be imported: {_text(error)}") from error
+
+
+def find_wrappers(config: EnvConfig, trust: bool = False) -> list[Wrap]:
+    """The configured wrappers, the innermost first.
+
+    Raises:
+        UserError: one is not known, not described as it should be, or not trusted.
+    """
+    found: list[Wrap] = []
+    for given in config.wrappers:
+        item = {"name": given} if isinstance(given, str) else given
+        if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+            raise UserError(
+                f"env.wrappers: {given!r} is no wrapper: a name, or a name with arguments as in "
+                "{name: TimeLimit, max_episode_steps: 100}, is needed"
+            )
+        module, _, name = item["name"].rpartition(":")
+        place = _import(module, f"the wrapper '{item['name']}'", trust) if module else gymnasium.wrappers
+        wrapper = getattr(place, name, None)
+        if not (isinstance(wrapper, type) and issubclass(wrapper, gymnasium.Wrapper)):
+            known = [
+                key
+                for key, value in vars(place).items()
+                if isinstance(value, type) and issubclass(value, gymnasium.Wrapper)
+            ]
+            raise UserError(f"env.wrappers: unknown wrapper '{item['name']}': {nearest(name, known)}")
+        found.append(functools.partial(wrapper, **{key: item[key] for key in item if key != "name"}))
+    return found
+
+
 def make_vector(
     config: EnvConfig, num_envs: int, *, trust: bool = False, native: bool = True, threads: int | None = None
 ) -> VectorEnv:
-    """A vector environment: the id's native batch where it has one, otherwise scalar environments in turn.
+    """A vector environment that takes and gives what the agent does and reads (`rmc_rl.spaces`).
+
+    With ``vectorization=auto`` it is the id's native batch where it has one that resets itself as rollouts need it and
+    no wrapper is configured; otherwise scalar environments, in turn.
 
     Args:
-        config: id and keyword arguments.
+        config: id, keyword arguments, wrappers, how they are made a batch.
         num_envs: how many.
-        trust: whether the id may name any module.
+        trust: whether id and wrappers may name any module.
         native: whether the native batch is wanted.
         threads: shared by a step, where the native batch has an argument ``num_threads`` that is not configured; None:
             as it has it by itself.
 
     Raises:
-        UserError: unknown id, arguments the environment refuses, or spaces no agent here can handle.
+        UserError: unknown id or wrapper, arguments the environment refuses, or spaces no agent here can handle.
     """
     spec = find_spec(config, trust)
-    mode = "vector_entry_point" if native and spec.vector_entry_point is not None else "sync"
+    wrappers = find_wrappers(config, trust)
+    kind = config.vectorization
+    if kind == "native" and (spec.vector_entry_point is None or wrappers):
+        why = "wrappers are for single ones" if wrappers else "it has none of its own"
+        raise UserError(f"env.vectorization=native: the environment '{config.id}' cannot be made a batch ({why})")
+    env = None
+    if kind == "native" or (kind == "auto" and native and spec.vector_entry_point is not None and not wrappers):
+        env = _make_native(config, spec, num_envs, threads)
+        if kind == "auto" and not _resets_at_the_next_step(env) and spec.entry_point is not None:
+            env.close()
+            env = None
+    if env is None:
+        # Processes started by fork would hold each other's pipes open, and outlive an actor that is killed.
+        options = {"context": "forkserver"} if kind == "async" else {}
+        mode = "async" if kind == "async" else "sync"
+        env = _made(
+            config,
+            lambda: gymnasium.make_vec(
+                spec, num_envs, mode, vector_kwargs=options, wrappers=wrappers, **dict(config.kwargs)
+            ),
+        )
     try:
-        kwargs = dict(config.kwargs)
-        if threads is not None and mode == "vector_entry_point" and _takes_threads(spec):
-            kwargs = {"num_threads": threads} | kwargs
-        env = gymnasium.make_vec(spec, num_envs=num_envs, vectorization_mode=mode, **kwargs)
-    except Exception as error:
-        raise UserError(f"the environment '{config.id}' cannot be made: {_text(error)}") from error
-    try:
-        interface(env.single_observation_space, env.single_action_space)
+        found = interface(env)
+        if not _resets_at_the_next_step(env):
+            raise UserError(
+                f"the environment '{config.id}' resets itself in mode {env.metadata.get('autoreset_mode')}; rollouts "
+                "need AutoresetMode.NEXT_STEP (Gymnasium's default), and it has no single environment to make it of"
+            )
     except UserError:
         env.close()
         raise
-    return env
+    return AdaptedVector(env) if found.needs_adapting else env
+
+
+def _make_native(config: EnvConfig, spec: EnvSpec, num_envs: int, threads: int | None) -> VectorEnv:
+    share = {"num_threads": threads} if threads is not None and _takes_threads(spec) else {}
+    kwargs = share | dict(config.kwargs)
+    return _made(config, lambda: gymnasium.make_vec(spec, num_envs, "vector_entry_point", **kwargs))
+
+
+def _made(config: EnvConfig, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except Exception as error:
+        raise UserError(f"the environment '{config.id}' cannot be made: {_text(error)}") from error
+
+
+def _resets_at_the_next_step(env: VectorEnv) -> bool:
+    return env.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
 
 
 def _takes_threads(spec: EnvSpec) -> bool:
@@ -93,45 +163,34 @@ def _takes_threads(spec: EnvSpec) -> bool:
 
 
 def make_single(config: EnvConfig, *, trust: bool = False, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-    """One environment, as the viewer plays it.
+    """One environment, as the viewer plays it; like `make_vector` in the agent's language.
 
     Raises:
         UserError: as `make_vector`.
     """
     spec = find_spec(config, trust)
-    try:
-        # An environment that cannot draw itself need not know the argument.
-        if "render_mode" in config.kwargs:
-            raise ValueError("render_mode is not an argument to configure: who plays the environment chooses it")
-        draws: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
-        return gymnasium.make(spec, **draws, **config.kwargs)
-    except Exception as error:
-        raise UserError(f"the environment '{config.id}' cannot be made: {_text(error)}") from error
-
-
-def interface(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> Interface:
-    """What an agent must know, from the spaces of one environment.
-
-    Raises:
-        UserError: the spaces are not a Box of vectors or images and a Discrete from 0.
-    """
-    if not isinstance(action_space, spaces.Discrete) or action_space.start != 0:
-        raise UserError(f"the action space {action_space} is not supported: Discrete(n) with start 0 is needed")
-    if not isinstance(observation_space, spaces.Box):
-        raise UserError(f"the observation space {observation_space} is not supported: a Box is needed")
-    shape = observation_space.shape
-    is_image = observation_space.dtype == np.uint8 and len(shape) == 3
-    if not is_image and len(shape) != 1:
+    wrappers = find_wrappers(config, trust)
+    if "render_mode" in config.kwargs:
         raise UserError(
-            f"the observation space {observation_space} is not supported: a vector or a uint8 image [H, W, C] is needed"
+            f"the environment '{config.id}' cannot be made: render_mode is not an argument to configure, who plays the "
+            "environment chooses it"
         )
-    return Interface(shape, is_image, int(action_space.n))
+    # An environment that cannot draw itself need not know the argument.
+    draws: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+    env = _made(config, lambda: gymnasium.make(spec, **draws, **config.kwargs))
+    for wrap in wrappers:
+        env = _made(config, functools.partial(wrap, env))
+    try:
+        return Adapted(env) if interface(env).needs_adapting else env
+    except UserError:
+        env.close()
+        raise
 
 
 def action_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
-    """What each action is called: the environment's `action_names`, or their numbers."""
-    assert isinstance(env.action_space, spaces.Discrete)
-    count = int(env.action_space.n)
+    """What each action is called, or each component of one: the environment's `action_names`, or their numbers."""
+    space = env.action_space
+    count = int(space.n) if isinstance(space, spaces.Discrete) else math.prod(space.shape or ())
     names = getattr(env.unwrapped, "action_names", None)
     if names is None or len(names) != count:
         return tuple(f"action {i}" for i in range(count))

@@ -19,11 +19,12 @@ from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.progress import Progress
 
-from rmc_rl.environment import interface, make_vector
+from rmc_rl.environment import make_vector
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
-from rmc_rl.policy import Policy, PolicyState, action_streams, load, sample_actions
+from rmc_rl.policy import Policy, PolicyState, action_streams, load
 from rmc_rl.seeds import EVALUATION_SEEDS
+from rmc_rl.spaces import interface
 
 GAMES_AT_ONCE = 256
 NOISE_BLOCK = 64
@@ -107,12 +108,10 @@ def _play(
     step = 0
     while playing.any():
         if not greedy and step % NOISE_BLOCK == 0:
-            noise = np.stack([stream.random(NOISE_BLOCK) for stream in streams])  # [B, NOISE_BLOCK]
+            shape = NOISE_BLOCK, policy.agent.actions.num_quantiles
+            noise = np.stack([stream.random(shape) for stream in streams])  # [B, NOISE_BLOCK, Q]
         thought = policy.think(observation, state, reset, reward)
-        if greedy:
-            action = thought.probabilities.argmax(-1)
-        else:
-            action = sample_actions(thought.probabilities, noise[:, step % NOISE_BLOCK])
+        action = policy.choose(thought, None if greedy else noise[:, step % NOISE_BLOCK])
         observation, reward, terminated, truncated, _ = env.step(action)
         returns += np.where(playing, reward, 0.0)
         lengths += playing
@@ -131,7 +130,7 @@ def _start(policy: Policy, seeds: list[int], trust: bool) -> tuple[VectorEnv, np
     """An environment for each seed, and the first observations."""
     for native in (True, False):
         env = make_vector(policy.config.env, len(seeds), trust=trust, native=native)
-        policy.require(interface(env.single_observation_space, env.single_action_space))
+        policy.require(interface(env))
         try:
             return env, env.reset(seed=seeds)[0]  # type: ignore[arg-type]  # a list is taken, the hint does not say so
         except (TypeError, ValueError, gymnasium.error.Error):

@@ -30,10 +30,11 @@ from rich.console import Console
 
 import rmc_rl
 from rmc_agents.export import AgentStep, onnx_program, torch_program
-from rmc_rl.environment import action_names, interface, make_single
+from rmc_rl.environment import action_names, make_single
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.policy import Policy, load
+from rmc_rl.spaces import Interface, interface
 
 SUFFIXES = (".onnx", ".pt2")
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -99,21 +100,21 @@ def export(
     with _unfinished(path) as unfinished:
         env = make_single(policy.config.env, trust=trust)
         try:
-            policy.require(interface(env.observation_space, env.action_space))
-            space, names = env.observation_space, action_names(env)
+            policy.require(interface(env))
+            names = action_names(env)
         finally:
             env.close()
-        assert isinstance(space, spaces.Box)
         progress("tracing one step")
+        known = policy.progress.interface
         try:
-            step = AgentStep(policy.agent, torch.from_numpy(np.zeros(1, space.dtype)).dtype)
+            step = AgentStep(policy.agent, _observations(known, 1).dtype)
             with _quiet():
-                data = _serialise(step, suffix, json.dumps(metadata(policy, step, space, names), allow_nan=False))
+                data = _serialise(step, suffix, json.dumps(metadata(policy, step, known, names), allow_nan=False))
         except (ValueError, TypeError) as error:
             raise UserError(f"the agent of {policy.run} cannot be exported: {error}") from error
         progress(f"comparing {CHECKED_STEPS} steps")
         with _quiet():
-            difference = _difference(policy, step, space, _reader(step, suffix, data))
+            difference = _difference(policy, step, known, _reader(step, suffix, data))
         if not difference <= TOLERANCE:
             raise UserError(
                 f"{path} was not written: over {CHECKED_STEPS} steps it differs from the agent by {difference:.1e}, "
@@ -130,7 +131,7 @@ def export(
     return Exported(path, difference)
 
 
-def metadata(policy: Policy, step: AgentStep, space: spaces.Box, names: tuple[str, ...]) -> dict[str, Any]:
+def metadata(policy: Policy, step: AgentStep, known: Interface, names: tuple[str, ...]) -> dict[str, Any]:
     """What a program must know that has only the file; nested lists stand for arrays of one environment.
 
     ``initial_state`` is for those who want it: where ``reset`` is set the graph selects it by itself.
@@ -143,16 +144,34 @@ def metadata(policy: Policy, step: AgentStep, space: spaces.Box, names: tuple[st
         "environment": {"id": policy.config.env.id, "kwargs": dict(policy.config.env.kwargs)},
         "core": policy.config.core["name"],
         "observation": {
-            "shape": list(space.shape),
-            "dtype": str(space.dtype),
-            "low": _bound(space.low),
-            "high": _bound(space.high),
+            "shape": list(step.observation_shape),
+            "dtype": str(step.observation_dtype).removeprefix("torch."),
+            **_bounds(known),
         },
+        "spaces": known.to_json(),
+        "actions": policy.agent.actions.to_json(),
         "action_names": list(names),
         "inputs": [*step.input_names, *step.leaf_names],
         "outputs": [*step.output_names, *step.next_names],
         "initial_state": state,
     }
+
+
+def _bounds(known: Interface) -> dict[str, Any]:
+    """Least and greatest numbers of an observation, where it is a Box."""
+    space = known.observation_space
+    if not isinstance(space, spaces.Box):
+        return {"low": None, "high": None}
+    return {"low": _bound(known.to_agent(space.low)), "high": _bound(known.to_agent(space.high))}
+
+
+def _observations(known: Interface, count: int) -> torch.Tensor:
+    """So many random observations as the agent reads them, [count, …]."""
+    space = known.observation_space
+    space.seed(0)
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        raise ValueError("its observation has several parts")
+    return torch.from_numpy(np.stack([known.to_agent(space.sample()) for _ in range(count)]))
 
 
 def _bound(bounds: np.ndarray) -> float | list[Any] | None:
@@ -199,15 +218,15 @@ def _reader(step: AgentStep, suffix: str, data: bytes) -> Run:
 
 
 @torch.no_grad()
-def _difference(policy: Policy, step: AgentStep, space: spaces.Box, run: Run) -> float:
+def _difference(policy: Policy, step: AgentStep, known: Interface, run: Run) -> float:
     """The largest difference from the agent's own unroll, over random observations, actions, rewards and resets."""
-    space.seed(0)
     rows, count = CHECKED_STEPS, CHECKED_ENVIRONMENTS
     rng = np.random.default_rng(0)
-    seen = np.stack([space.sample() for _ in range(rows * count)]).reshape(rows, count, *space.shape)
+    actions = policy.agent.actions
+    quantiles = torch.from_numpy(rng.random((rows, count, actions.num_quantiles)))
     inputs = {
-        "observation": torch.from_numpy(seen),
-        "last_action": torch.from_numpy(rng.integers(policy.agent.num_actions, size=(rows, count))),
+        "observation": _observations(known, rows * count).unflatten(0, (rows, count)),
+        "last_action": actions.at_quantiles(torch.zeros(actions.num_parameters), quantiles),
         "last_reward": torch.from_numpy(rng.normal(size=(rows, count)).astype(np.float32)),
         "reset": torch.from_numpy(rng.random((rows, count)) < 0.1),
     }
@@ -216,9 +235,9 @@ def _difference(policy: Policy, step: AgentStep, space: spaces.Box, run: Run) ->
     found = []
     for t in range(rows):
         out = run({name: tensor[t] for name, tensor in inputs.items()} | state)
-        found.append(torch.cat([out["logits"], out["value"][:, None]], dim=-1))
+        found.append(torch.cat([out[step.output_names[0]], out["value"][:, None]], dim=-1))
         state = {name: out[name] for name in step.leaf_names}
-    wanted = torch.cat([expected.logits, expected.value[..., None]], dim=-1)
+    wanted = torch.cat([expected.policy, expected.value[..., None]], dim=-1)
     return float((torch.stack(found) - wanted).abs().max() / wanted.abs().max().clamp(min=1))
 
 

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from rmc_agents import Agent, heads
+from rmc_agents import Agent
+from rmc_agents.observations import Leaf
 from rmc_agents.tree import map_tree
 from rmc_rl.building import build_agent
 from rmc_rl.checkpoint import latest_checkpoint, load_checkpoint
 from rmc_rl.config import Config, read_config
-from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 from rmc_rl.impala.weights import load_weights
 from rmc_rl.progress import Progress
 from rmc_rl.run_folder import find_run
+from rmc_rl.spaces import Interface
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,16 @@ class PolicyState:
 
 @dataclass(frozen=True)
 class Thought:
-    """What the agent makes of B observations: action probabilities [B, A], value [B], memory after them."""
+    """What the agent makes of B observations: its policy's numbers [B, P], value [B], memory after them."""
 
-    probabilities: np.ndarray
+    policy: torch.Tensor
     value: np.ndarray
     core: Any
 
 
 def action_streams(seeds: Sequence[int]) -> list[np.random.Generator]:
-    """For each episode the uniform numbers that sample its actions, one a step; apart from the game's own stream."""
+    """For each episode the uniform numbers that sample its actions, Q a step; apart from the game's own stream."""
     return [np.random.default_rng([seed, 1]) for seed in seeds]
-
-
-def sample_actions(probabilities: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """The inverse of the distribution function: actions [B] from probabilities [B, A] and uniform numbers [B]."""
-    reached = probabilities.cumsum(-1) > noise[:, None]
-    # Where rounding keeps the sum below the number, it is the last action.
-    return np.where(reached.any(-1), reached.argmax(-1), probabilities.shape[-1] - 1)
 
 
 class Policy:
@@ -80,7 +74,7 @@ class Policy:
 
     def act(
         self,
-        observation: np.ndarray,
+        observation: Any,
         state: PolicyState | None = None,
         reset: np.ndarray | bool | None = None,
         last_reward: np.ndarray | float | None = None,
@@ -90,26 +84,26 @@ class Policy:
         """Choose an action for one observation, or for each of a batch.
 
         Args:
-            observation: one observation, or [B, …].
+            observation: one observation as the environment gives it, or a batch [B, …].
             state: what the call before returned; None at the start.
             reset: whether the observation is the first of an episode, one or [B]; with ``state=None`` it is.
             last_reward: the reward that came with the observation, one or [B]; not needed where `reset`.
             greedy: take the likeliest action; otherwise one is sampled.
 
         Returns:
-            The action (an int, or int64 [B]) and the state for the next call.
+            The action as the environment takes it (an int where it is Discrete), or [B, …]; and the state for the next
+            call.
 
         Raises:
             ValueError: a shape does not fit, or `reset` or `last_reward` is needed and missing.
         """
-        observation = np.asarray(observation)
-        shape = self.agent.observation_shape
-        single = observation.shape == shape
-        if not single and observation.shape[1:] != shape:
-            raise ValueError(f"observation: shape {observation.shape} given, {shape} or [B, *{shape}] needed")
-        batch = 1 if single else len(observation)
+        known, actions = self.progress.interface, self.agent.actions
+        observation = known.to_agent(observation)
+        batch, single = self._count(observation)
+        if single:
+            observation = map_tree(lambda x: x[None], observation)
         if state is None:
-            state = PolicyState(self.agent.initial_state(batch), np.zeros(batch, np.int64))
+            state = self.initial_state(batch)
             reset = True
         if reset is None:
             raise ValueError("reset: None given; whether each observation is the first of an episode is needed")
@@ -121,34 +115,64 @@ class Policy:
         rewards = np.broadcast_to(np.asarray(last_reward, np.float32), batch)
         if len(state.last_action) != batch:
             raise ValueError(f"state: of {len(state.last_action)} environments given, of {batch} needed")
-        logits, _, core = self._forward(observation[None] if single else observation, state, rewards, resets)
-        action = (heads.mode(logits) if greedy else heads.sample(logits, self._generator)).numpy()
-        return (int(action[0]) if single else action), PolicyState(core, action)
+        policy, _, core = self._forward(observation, state, rewards, resets)
+        action = (actions.mode(policy) if greedy else actions.sample(policy, self._generator)).numpy()
+        native = known.to_environment(action)
+        if single:
+            native = native[0].item() if native.ndim == 1 else native[0]
+        return native, PolicyState(core, action)
 
-    def think(self, observation: np.ndarray, state: PolicyState, reset: np.ndarray, last_reward: np.ndarray) -> Thought:
-        """Action probabilities, values and new memory for a batch: all arguments [B, …].
+    def _count(self, observation: Any) -> tuple[int, bool]:
+        """How many observations these are, and whether it is one that is no batch.
 
-        The caller chooses the actions and carries them on in a `PolicyState`.
+        Raises:
+            ValueError: they are no observations of this agent.
         """
-        logits, value, core = self._forward(observation, state, last_reward, reset)
-        return Thought(torch.softmax(logits.double(), -1).numpy(), value.numpy(), core)
+        counts = set()
+
+        def look(leaf: Leaf, x: np.ndarray) -> None:
+            single = x.shape == leaf.shape
+            if not single and x.shape[1:] != leaf.shape:
+                raise ValueError(f"observation: shape {x.shape} given, {leaf.shape} or [B, *{leaf.shape}] needed")
+            counts.add((1, True) if single else (len(x), False))
+
+        map_tree(look, self.agent.observation, observation)
+        if len(counts) > 1:
+            raise ValueError("observation: its parts are of different numbers of environments")
+        return counts.pop()
+
+    def think(self, observation: Any, state: PolicyState, reset: np.ndarray, last_reward: np.ndarray) -> Thought:
+        """The policy's numbers, values and new memory for a batch: all arguments [B, …], as the agent reads them.
+
+        The caller chooses the actions (:meth:`choose`) and carries them on in a `PolicyState`.
+        """
+        policy, value, core = self._forward(observation, state, last_reward, reset)
+        return Thought(policy, value.numpy(), core)
+
+    def choose(self, thought: Thought, uniform: np.ndarray | None) -> np.ndarray:
+        """Actions [B, …] sampled by uniform numbers [B, Q] of `action_streams`, or with None the likeliest."""
+        if uniform is None:
+            return self.agent.actions.mode(thought.policy).numpy()
+        return self.agent.actions.at_quantiles(thought.policy, torch.from_numpy(uniform)).numpy()
 
     def initial_state(self, batch_size: int) -> PolicyState:
         """The state before the first observation of `batch_size` environments."""
-        return PolicyState(self.agent.initial_state(batch_size), np.zeros(batch_size, np.int64))
+        actions = self.agent.actions
+        nothing = torch.zeros(batch_size, *actions.shape, dtype=actions.dtype).numpy()
+        return PolicyState(self.agent.initial_state(batch_size), nothing)
 
     @torch.inference_mode()
     def _forward(
-        self, observation: np.ndarray, state: PolicyState, last_reward: np.ndarray, reset: np.ndarray
+        self, observation: Any, state: PolicyState, last_reward: np.ndarray, reset: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor, Any]:
         output, core = self.agent(
-            torch.from_numpy(np.ascontiguousarray(observation))[None],
+            map_tree(lambda x: torch.from_numpy(np.ascontiguousarray(x))[None], observation),
             torch.from_numpy(np.array(state.last_action))[None],
             torch.from_numpy(np.array(last_reward, np.float32))[None],
             torch.from_numpy(np.array(reset, bool))[None],
             map_tree(torch.as_tensor, state.core),
         )
-        return output.logits[0], output.value[0], core
+        return output.policy[0], output.value[0], core
 
 
 def load(run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str = "runs") -> Policy:

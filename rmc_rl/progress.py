@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 from rmc_rl.metrics import Episodes, Interval
+from rmc_rl.spaces import Interface
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Progress:
         """What JSON can hold; ``return_mean`` is for people who read it."""
         mean = self.episodes.return_mean
         return {
-            "interface": asdict(self.interface),
+            "interface": self.interface.to_json(),
             "steps": self.steps,
             "updates": self.updates,
             "seconds": self.seconds,
@@ -59,11 +59,6 @@ class Progress:
             UserError: something is missing or of another type; the message names `where`.
         """
         try:
-            spaces = record["interface"]
-            shape = tuple(_whole(size) for size in spaces["observation_shape"])
-            is_image = spaces["is_image"]
-            if not isinstance(is_image, bool) or min(shape, default=0) < 1 or math.prod(shape) > 10**8:
-                raise ValueError("interface")
             episodes = Episodes()
             history = record["episodes"]
             returns, lengths = list(map(_number, history["returns"])), list(map(_whole, history["lengths"]))
@@ -77,7 +72,7 @@ class Progress:
             )
             best = record["best_return"]
             return cls(
-                interface=Interface(shape, is_image, _whole(spaces["num_actions"], least=1)),
+                interface=Interface.from_json(record["interface"]),
                 steps=_whole(record["steps"]),
                 updates=_whole(record["updates"]),
                 seconds=_number(record["seconds"]),
@@ -86,7 +81,7 @@ class Progress:
                 episodes=episodes,
                 interval=interval,
             )
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, AssertionError, KeyError, TypeError, ValueError, OverflowError, UserError) as error:
             raise UserError(f"{where} does not hold the record of a run of rmc-rl ({error!r})") from error
 
 

@@ -17,12 +17,13 @@ from rmc_rl.checkpoint import checkpoint_name, checkpoints, latest_checkpoint, l
 from rmc_rl.config import Config, changes, compose_config, make_config, read_config
 from rmc_rl.display import Display, LastingDisplay, make_display
 from rmc_rl.engines import Engine, make_engine
-from rmc_rl.environment import Interface, interface, make_vector
+from rmc_rl.environment import make_vector
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.metrics import Interval, make_writers, memory_mb
 from rmc_rl.overrides import overridden, resume_words
 from rmc_rl.progress import Progress
 from rmc_rl.run_folder import RunFolder, command, create_run_folder, find_run
+from rmc_rl.spaces import Interface, interface
 
 CHECKPOINTS_KEPT = 2
 FIRST_CHECKPOINT_SECONDS = 10.0
@@ -79,7 +80,7 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
 def _check(config: Config) -> Interface:
     """Make environment and agent once before anything is started or written, so that bad input costs nothing."""
     env = make_vector(config.env, 1, trust=config.trust)
-    found = interface(env.single_observation_space, env.single_action_space)
+    found = interface(env)
     env.close()
     build_agent(config, found)
     learner_device(config)

@@ -7,6 +7,7 @@ all about.
 import importlib
 import pkgutil
 
+from rmc_agents.actions import Actions, Continuous, Discrete, MultiDiscrete
 from rmc_agents.agent import Agent, AgentOutput, squash
 from rmc_agents.conv_lstm import ConvLSTMCore
 from rmc_agents.core import Core, State
@@ -15,11 +16,15 @@ from rmc_agents.gru import GRUCore
 from rmc_agents.heads import PolicyHead, ValueHead, entropy, log_prob, mode, sample
 from rmc_agents.lstm import LSTMCore
 from rmc_agents.lstm_bank import LSTMBankCore
+from rmc_agents.observations import Categories, Image, Observation, Vector
 from rmc_agents.registry import Registry, core_names, make_core, register_core
 from rmc_agents.rmc import RelationalMemory, padded_identity
 from rmc_agents.torso import (
     GridTorso,
+    ImpalaTorso,
+    JoinedTorso,
     MLPTorso,
+    OneHotTorso,
     Torso,
     ViewportTorso,
     make_torso,
@@ -34,16 +39,26 @@ for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = [
+    "Actions",
     "Agent",
     "AgentOutput",
+    "Categories",
+    "Continuous",
     "ConvLSTMCore",
     "Core",
     "DNCCore",
+    "Discrete",
     "GRUCore",
     "GridTorso",
+    "Image",
+    "ImpalaTorso",
+    "JoinedTorso",
     "LSTMBankCore",
     "LSTMCore",
     "MLPTorso",
+    "MultiDiscrete",
+    "Observation",
+    "OneHotTorso",
     "PolicyHead",
     "Registry",
     "RelationalMemory",
@@ -51,6 +66,7 @@ __all__ = [
     "Torso",
     "Trace",
     "ValueHead",
+    "Vector",
     "ViewportTorso",
     "attention_maps",
     "core_names",

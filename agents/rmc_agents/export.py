@@ -136,31 +136,35 @@ class AgentStep(Step):
     """
 
     input_names = ("observation", "last_action", "last_reward", "reset")
-    output_names = ("logits", "value")
 
     def __init__(self, agent: Agent, observation_dtype: torch.dtype = torch.uint8) -> None:
+        observation = agent.observation
+        if isinstance(observation, dict | tuple):
+            raise ValueError("agent: its observation has several parts, a single one needed")
         agent = _copy(agent)
+        self.output_names = (agent.actions.parameters_name, "value")
         super().__init__(agent.core)
         self.agent = agent
         self.observation_dtype = observation_dtype
+        self.observation_shape = observation.shape
 
     def forward(
         self, observation: Tensor, last_action: Tensor, last_reward: Tensor, reset: Tensor, state: NamedState
     ) -> dict[str, Any]:
         """A row of B environments, each argument as one row of :meth:`rmc_agents.agent.Agent.forward`.
 
-        Returns the logits ``[B, A]``, the value ``[B]`` and the next state.
+        Returns the policy's numbers ``[B, P]`` (``logits`` of discrete actions), the value ``[B]`` and the next state.
         """
         row = (observation[None], last_action[None], last_reward[None], reset[None])
         output, after = self.agent(*row, self._tree(state))
-        return {"logits": output.logits[0], "value": output.value[0], "state": self._named(after)}
+        return {self.output_names[0]: output.policy[0], "value": output.value[0], "state": self._named(after)}
 
     def example(self) -> tuple[Tensor, ...]:
         """Zeros."""
-        like = next(self.agent.parameters())
+        like, actions = next(self.agent.parameters()), self.agent.actions
         return (
-            torch.zeros(EXAMPLE_BATCH, *self.agent.observation_shape, dtype=self.observation_dtype, device=like.device),
-            torch.zeros(EXAMPLE_BATCH, dtype=torch.int64, device=like.device),
+            torch.zeros(EXAMPLE_BATCH, *self.observation_shape, dtype=self.observation_dtype, device=like.device),
+            torch.zeros(EXAMPLE_BATCH, *actions.shape, dtype=actions.dtype, device=like.device),
             torch.zeros(EXAMPLE_BATCH, dtype=torch.float32, device=like.device),
             torch.zeros(EXAMPLE_BATCH, dtype=torch.bool, device=like.device),
         )

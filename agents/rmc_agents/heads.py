@@ -1,8 +1,8 @@
-"""Heads: from the core's output to the policy over discrete actions and the value of the state.
+"""Heads: from the core's output to the policy's numbers and the value of the state; and the categorical policy.
 
-The policy is a categorical distribution given by its logits ``[..., A]``; the functions here are all that acting and
-learning need of it. They work in at least float32, whatever narrower type the network ran in, because the ratio of two
-policies' probabilities is what off-policy correction rests on.
+A policy over discrete actions is a categorical distribution given by its logits ``[..., A]``; the functions here are
+what there is to know of it (`rmc_agents.actions` has the other kinds). They work in at least float32, whatever narrower
+type the network ran in, because the ratio of two policies' probabilities is what off-policy correction rests on.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ POLICY_GAIN = 0.01
 
 
 class PolicyHead(nn.Module):
-    """Linear map from features ``[..., input_size]`` to logits ``[..., num_actions]``.
+    """Linear map from features ``[..., input_size]`` to a policy's numbers ``[..., num_parameters]``.
 
     Its initial weights are orthogonal with gain 0.01, so that the first policy is nearly uniform and early experience
     is not bent towards some arbitrary action.
     """
 
-    def __init__(self, input_size: int, num_actions: int) -> None:
+    def __init__(self, input_size: int, num_parameters: int) -> None:
         super().__init__()
-        if num_actions < 1:
-            raise ValueError(f"num_actions: {num_actions} given, at least 1 needed")
-        self.linear = nn.Linear(input_size, num_actions)
+        if num_parameters < 1:
+            raise ValueError(f"num_parameters: {num_parameters} given, at least 1 needed")
+        self.linear = nn.Linear(input_size, num_parameters)
         nn.init.orthogonal_(self.linear.weight, gain=POLICY_GAIN)
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits of the policy."""
+        """The policy's numbers: logits, where actions are discrete."""
         return self.linear(features)
 
 
@@ -55,7 +55,7 @@ def sample(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
     ``generator`` must live on the device of the logits. An exponential race: the minimum of E_a / p_a over independent
     E_a ~ Exp(1) falls on a with probability p_a; unlike ``torch.multinomial`` it never waits for the GPU.
     """
-    logits = _widen(logits)
+    logits = widen(logits)
     return winner(logits, torch.empty_like(logits).exponential_(generator=generator))
 
 
@@ -71,14 +71,15 @@ def mode(logits: Tensor) -> Tensor:
 
 def log_prob(logits: Tensor, action: Tensor) -> Tensor:
     """Log-probability of ``action`` (int64 ``[...]``) under logits ``[..., A]``."""
-    return torch.log_softmax(_widen(logits), dim=-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    return torch.log_softmax(widen(logits), dim=-1).gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
 
 def entropy(logits: Tensor) -> Tensor:
     """Entropy of each policy in nats, ``[...]``."""
-    log_probabilities = torch.log_softmax(_widen(logits), dim=-1)
+    log_probabilities = torch.log_softmax(widen(logits), dim=-1)
     return -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
 
 
-def _widen(logits: Tensor) -> Tensor:
+def widen(logits: Tensor) -> Tensor:
+    """In at least float32."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,16 +1,17 @@
 """Torsos: what turns one observation into the features that the memory core reads.
 
-A torso sees all T * B frames at once, ``[N, ...]`` to ``[N, output_size]``; it has no memory of its own. Three are
-here: ``viewport`` for images of a few cells, ``grid`` for whole boards, ``mlp`` for vectors; ``make_torso`` builds them
-by name or chooses by the shape. Unsigned bytes are scaled to [0, 1] inside; other types are taken as they are.
+A torso sees all T * B frames at once, ``[N, ...]`` to ``[N, output_size]``; it has no memory of its own. Here are
+``viewport`` for images of a few cells, ``grid`` for whole boards, ``impala`` for pictures, ``mlp`` for vectors and
+``one_hot`` for categories; an observation of several parts has a torso for each. ``make_torso`` builds them by name or
+chooses by what an observation is. Unsigned bytes are scaled to [0, 1] inside; other types are taken as they are.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +19,21 @@ from torch.nn import functional as F
 
 from rmc_agents.core import first_parameter
 from rmc_agents.initialisers import initialise_
+from rmc_agents.observations import Categories, Image, Leaf, Observation
 from rmc_agents.registry import Registry
+from rmc_agents.tree import leaves, map_tree
 
 VIEWPORT_MAX_SIDE = 8
 """Images up to this height and width get the viewport torso from ``"auto"``."""
+IMPALA_MIN_SIDE = 32
+"""Images from this height and width on get the torso for pictures from ``"auto"``."""
 
 
 class Torso(nn.Module):
     """Base of all torsos.
 
     Attributes:
-        observation_shape: shape of one observation, without the batch axis.
+        observation_shape: shape of one observation, without the batch axis; of one of several parts ``()``.
         output_size: number of features.
         map_shape: (height, width, channels) where the features are a map, flattened cell by cell, row by row; ``None``
             where they are not. A core that convolves has to know.
@@ -40,14 +45,18 @@ class Torso(nn.Module):
 
     def prepare(self, observation: Tensor) -> Tensor:
         """Check ``[N, *observation_shape]``; convert to the type of the parameters, bytes scaled to [0, 1]."""
-        if tuple(observation.shape[1:]) != self.observation_shape or observation.dim() == 0:
-            raise ValueError(
-                f"observation: shape {list(observation.shape)} given, [N, *{list(self.observation_shape)}] needed"
-            )
+        self.check(observation)
         parameter = first_parameter(self)
         assert parameter is not None
         converted = observation.to(parameter.dtype)
         return converted / 255 if observation.dtype == torch.uint8 else converted
+
+    def check(self, observation: Tensor) -> None:
+        """Raise ``ValueError`` unless the shape is ``[N, *observation_shape]``."""
+        if tuple(observation.shape[1:]) != self.observation_shape or observation.dim() == 0:
+            raise ValueError(
+                f"observation: shape {list(observation.shape)} given, [N, *{list(self.observation_shape)}] needed"
+            )
 
 
 torsos: Registry[Torso] = Registry("torso")
@@ -61,22 +70,41 @@ def register_torso(name: str) -> Callable[[type[Torso]], type[Torso]]:
     return torsos.register(name)
 
 
-def make_torso(name: str, observation_shape: tuple[int, ...], is_image: bool, **options: Any) -> Torso:
-    """Build the torso registered as ``name``.
+def make_torso(name: str, observation: Observation, **options: Any) -> Torso:
+    """Build the torso registered as ``name`` for such observations.
 
-    ``"auto"`` stands for ``"mlp"`` where ``is_image`` is false, ``"viewport"`` for images up to 8 x 8 and ``"grid"``
-    for larger ones. Raises ``ValueError`` for an unknown name or option or a shape that the torso cannot read,
-    ``TypeError`` for an option of the wrong type.
+    ``"auto"`` chooses: ``"mlp"`` for vectors, ``"one_hot"`` for categories, for images ``"viewport"`` up to 8 x 8,
+    ``"impala"`` from 32 x 32 on and ``"grid"`` between; for an observation of several parts one torso each, side by
+    side. Such a one has ``"auto"`` alone, and its options go by part: those of ``{"image": ..., "direction": ...}``
+    could be ``image={"name": "grid", "hidden_size": 64}``.
+
+    Raises ``ValueError`` for an unknown name or option or a shape that the torso cannot read, ``TypeError`` for an
+    option of the wrong type.
     """
-    observation_shape = tuple(observation_shape)
-    if is_image:
-        _check_image_shape(observation_shape)
+    if isinstance(observation, dict | tuple):
+        if name != "auto":
+            raise ValueError(f"torso {name!r}: an observation of several parts has a torso for each, 'auto' needed")
+        return JoinedTorso(observation, options)
+    if isinstance(observation, Image):
+        _check_image_shape(observation.shape)
     if name == "auto":
-        if not is_image:
-            name = "mlp"
-        else:
-            name = "viewport" if max(observation_shape[:2]) <= VIEWPORT_MAX_SIDE else "grid"
-    return torsos.make(name, observation_shape, **options)
+        name = _fitting(observation)
+    if name == "one_hot":
+        if not isinstance(observation, Categories):
+            raise ValueError(f"torso 'one_hot': {observation} given, categories needed")
+        options = {"sizes": observation.sizes} | options
+    return torsos.make(name, tuple(observation.shape), **options)
+
+
+def _fitting(observation: Leaf) -> str:
+    if isinstance(observation, Categories):
+        return "one_hot"
+    if not isinstance(observation, Image):
+        return "mlp"
+    height, width, _ = observation.shape
+    if max(height, width) <= VIEWPORT_MAX_SIDE:
+        return "viewport"
+    return "impala" if min(height, width) >= IMPALA_MIN_SIDE else "grid"
 
 
 def torso_names() -> list[str]:
@@ -184,6 +212,129 @@ class MLPTorso(Torso):
         for layer in self.layers:
             features = F.relu(layer(features))
         return features
+
+
+@register_torso("impala")
+class ImpalaTorso(Torso):
+    """The deep residual network of IMPALA (Espeholt et al. 2018, figure 3), for pictures such as Atari's.
+
+    Sections of a 3 x 3 convolution, a 3 x 3 maximum with stride 2 and two residual blocks of two 3 x 3 convolutions
+    each, then a linear layer and ReLU.
+
+    Args:
+        observation_shape: (height, width, channels).
+        channels: of the sections, at least one.
+        hidden_size: width of the linear layer.
+    """
+
+    def __init__(
+        self, observation_shape: tuple[int, ...], *, channels: tuple[int, ...] = (16, 32, 32), hidden_size: int = 256
+    ) -> None:
+        super().__init__()
+        height, width, incoming = _check_image_shape(observation_shape)
+        _check_hidden_sizes("channels", tuple(channels))
+        _check_hidden_sizes("hidden_size", (hidden_size,))
+        self.observation_shape = (height, width, incoming)
+        self.output_size = hidden_size
+        self.sections = nn.ModuleList()
+        for outgoing in channels:
+            pairs = [(incoming, outgoing), *[(outgoing, outgoing)] * 4]
+            self.sections.append(nn.ModuleList(nn.Conv2d(*pair, kernel_size=3, padding=1) for pair in pairs))
+            height, width, incoming = (height + 1) // 2, (width + 1) // 2, outgoing
+        self.linear = nn.Linear(height * width * incoming, hidden_size)
+        initialise_(self)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """``[N, H, W, C]`` to ``[N, hidden_size]``."""
+        maps = self.prepare(observation).permute(0, 3, 1, 2)  # [N, C, H, W], a channels-last view
+        for section in self.sections:
+            first, *others = cast("Iterable[nn.Module]", section)
+            maps = F.max_pool2d(first(maps), kernel_size=3, stride=2, padding=1)
+            for one, two in zip(others[::2], others[1::2], strict=True):
+                maps = maps + two(F.relu(one(F.relu(maps))))
+        return F.relu(self.linear(F.relu(maps).permute(0, 2, 3, 1).flatten(1)))
+
+
+@register_torso("one_hot")
+class OneHotTorso(Torso):
+    """Categories as one-hot vectors, one after the other: the features themselves, without weights.
+
+    Args:
+        observation_shape: ``()`` for one number, or ``(K,)``.
+        sizes: how many things each number may stand for.
+
+    Numbers outside of that have an all-zero vector.
+    """
+
+    def __init__(self, observation_shape: tuple[int, ...], *, sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        _check_hidden_sizes("sizes", tuple(sizes))
+        if math.prod(observation_shape) != len(sizes):
+            raise ValueError(f"sizes: {list(sizes)} given for an observation of shape {list(observation_shape)}")
+        self.observation_shape = tuple(observation_shape)
+        self.output_size = sum(sizes)
+        numbers = [number for size in sizes for number in range(size)]
+        owners = [owner for owner, size in enumerate(sizes) for _ in range(size)]
+        self.numbers: Tensor
+        self.owners: Tensor
+        self.like: Tensor
+        self.register_buffer("numbers", torch.tensor(numbers), persistent=False)
+        self.register_buffer("owners", torch.tensor(owners), persistent=False)
+        self.register_buffer("like", torch.zeros(()), persistent=False)  # it has no parameter whose type it could take
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """``[N, *observation_shape]`` to ``[N, sum of sizes]``."""
+        self.check(observation)
+        given = observation.reshape(observation.shape[0], -1)[:, self.owners]
+        return (given == self.numbers).to(self.like.dtype)
+
+
+class JoinedTorso(Torso):
+    """A torso for each part of an observation; their features side by side.
+
+    Args:
+        observation: a dict or tuple of descriptions, nested or not.
+        options: by part (the names of nested ones joined by dots), options of its torso and its ``name``.
+
+    Raises:
+        ValueError: no such part, or what its torso raises.
+    """
+
+    def __init__(self, observation: Observation, options: dict[str, Any]) -> None:
+        super().__init__()
+        self.observation_shape = ()
+        self.description = observation
+        parts = dict(_named(observation))
+        if unknown := set(options) - set(parts):
+            raise ValueError(f"torso_options: the observation has no part {sorted(unknown)}; its parts: {list(parts)}")
+        self.parts = nn.ModuleList()
+        for name, part in parts.items():
+            own = options.get(name, {})
+            if not isinstance(own, dict):
+                raise TypeError(f"torso_options: {name}: {own!r} given, options by name needed")
+            try:
+                self.parts.append(make_torso(own.get("name", "auto"), part, **{k: own[k] for k in own if k != "name"}))
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"part {name!r} of the observation: {error}") from error
+        self.output_size = sum(part.output_size for part in self._torsos())
+
+    def forward(self, observation: Any) -> Tensor:
+        """A tree of ``[N, ...]`` to ``[N, features of all]``."""
+        given = leaves(map_tree(lambda _, x: x, self.description, observation))  # in the description's order
+        features = [torso(part) for torso, part in zip(self._torsos(), given, strict=True)]
+        widest = max((each.dtype for each in features), key=lambda dtype: torch.finfo(dtype).bits)
+        return torch.cat([each.to(widest) for each in features], dim=-1)
+
+    def _torsos(self) -> list[Torso]:
+        return list(self.parts)  # type: ignore[arg-type]
+
+
+def _named(observation: Any, prefix: str = "") -> list[tuple[str, Leaf]]:
+    """Every part by name, the numbers of a tuple's being names too."""
+    if isinstance(observation, dict | tuple):
+        items = observation.items() if isinstance(observation, dict) else enumerate(observation)
+        return [found for name, part in items for found in _named(part, f"{prefix}.{name}" if prefix else str(name))]
+    return [(prefix, observation)]
 
 
 def _check_image_shape(observation_shape: tuple[int, ...]) -> tuple[int, int, int]:

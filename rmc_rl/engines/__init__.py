@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rmc_rl.config import Config
-from rmc_rl.environment import Interface
+from rmc_rl.spaces import Interface
 
 
 class Engine(Protocol):

@@ -16,11 +16,12 @@ import torch
 
 from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
 from rmc_rl.config import Config
-from rmc_rl.environment import Interface, make_vector
+from rmc_rl.environment import make_vector
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.learner import Learner
 from rmc_rl.profiling import Profiled
 from rmc_rl.seeds import actor_seed
+from rmc_rl.spaces import Interface
 
 GAMES_PER_THREAD = 512
 """At least so many: the step of fewer takes less time than to hand it to a thread."""

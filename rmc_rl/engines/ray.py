@@ -31,13 +31,14 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
 from rmc_rl.config import Config
-from rmc_rl.environment import Interface, make_vector
+from rmc_rl.environment import make_vector
 from rmc_rl.errors import UserError
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.learner import Learner
 from rmc_rl.impala.rollout import Rollout
 from rmc_rl.profiling import Profiled
 from rmc_rl.seeds import actor_seed
+from rmc_rl.spaces import Interface
 
 POLL_SECONDS = 0.5
 MAX_RESTARTS_WITHOUT_ROLLOUT = 3

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rmc_agents import heads
 from rmc_agents.agent import Agent
 from rmc_agents.core import State
 from rmc_agents.fast.recorded import Record
@@ -35,7 +34,7 @@ class Acting:
         self._recorded: _Recorded | None = None
 
     def __call__(self, row: Row, core_state: State) -> tuple[Tensor, Tensor, State]:
-        """Actions [B], their log-probabilities [B] and the memory after; to be read before the next call."""
+        """Actions [B, …], their log-probabilities [B] and the memory after; to be read before the next call."""
         if self._record is not None and self._recorded is None:
             try:
                 self._recorded = _Recorded(self.agent, row, core_state, self._record)
@@ -45,9 +44,9 @@ class Acting:
         if self._recorded is not None:
             return self._recorded(row, core_state, self.generator)
         output, core_state = self.agent(*row, core_state)
-        logits = output.logits[0]
-        action = heads.sample(logits, self.generator)
-        return action, heads.log_prob(logits, action), core_state
+        policy, actions = output.policy[0], self.agent.actions
+        action = actions.sample(policy, self.generator)
+        return action, actions.log_prob(policy, action), core_state
 
 
 class _Recorded:
@@ -61,17 +60,18 @@ class _Recorded:
         self._core_state = map_tree(torch.clone, core_state)
         parameter = next(agent.parameters())
         dtype = torch.promote_types(parameter.dtype, torch.float32)  # of which the sampled numbers are
-        self._race = torch.ones(row[-1].shape[1], agent.num_actions, dtype=dtype, device=parameter.device)
+        self._noise = torch.ones(row[-1].shape[1], agent.actions.num_random, dtype=dtype, device=parameter.device)
+        self._actions = agent.actions
         kept = {leaf.untyped_storage().data_ptr() for leaf in leaves(self._core_state)}
 
         def work() -> list[Tensor]:
             output, core_state = agent(*self._row, self._core_state)
-            logits = output.logits[0]
-            action = heads.winner(logits, self._race)
+            policy = output.policy[0]
+            action = agent.actions.choose(policy, self._noise)
             # A memory may hold parts of the one before, in other places.
             core_state = map_tree(lambda x: x.clone() if x.untyped_storage().data_ptr() in kept else x, core_state)
             map_tree(Tensor.copy_, self._core_state, core_state)
-            return [action, heads.log_prob(logits, action)]
+            return [action, agent.actions.log_prob(policy, action)]
 
         self._replay, (self._action, self._log_prob) = record(work)
 
@@ -79,6 +79,6 @@ class _Recorded:
         map_tree(Tensor.copy_, self._row, row)
         if core_state is not self._core_state:
             map_tree(Tensor.copy_, self._core_state, core_state)
-        self._race.exponential_(generator=generator)
+        self._actions.draw_(self._noise, generator)
         self._replay()
         return self._action, self._log_prob, self._core_state

@@ -48,8 +48,8 @@ class Actor:
     """Plays B games side by side and records T steps of each per call of `unroll`.
 
     Args:
-        env: a vector environment with next-step autoreset and discrete actions, or several: groups that are played in
-            turn.
+        env: a vector environment with next-step autoreset in the agent's language (`rmc_rl.environment`), or several:
+            groups that are played in turn.
         agent: acts as it is now; `load_weights` brings newer weights.
         unroll_length: T.
         seed: of the games (game i of them all gets seed + i) and of the sampled actions.
@@ -143,13 +143,13 @@ class Actor:
         def like(array: np.ndarray) -> Tensor:
             return new(steps + 1, torch.from_numpy(np.empty(0, array.dtype)).dtype, *array.shape[1:])
 
-        steps = self.unroll_length
+        steps, actions = self.unroll_length, self.agent.actions
         return _Rows(
             observation=map_tree(like, self._groups[0].games.observation),
-            last_action=new(steps + 1, torch.int64),
+            last_action=new(steps + 1, actions.dtype, *actions.shape),
             last_reward=new(steps + 1, torch.float32),
             reset=new(steps + 1, torch.bool),
-            action=new(steps, torch.int64),
+            action=new(steps, actions.dtype, *actions.shape),
             log_prob=new(steps, torch.float32),
             reward=new(steps, torch.float32),
             terminated=new(steps, torch.bool),

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rmc_agents.tree import map_tree
 from rmc_rl.errors import UserError
+from rmc_rl.spaces import interface
 
 MAX_FAILURES_IN_A_ROW = 3
 """So often an environment may raise without a whole unroll between."""
@@ -20,13 +22,13 @@ class Games:
     """B games of one vector environment in play.
 
     Args:
-        env: a vector environment with next-step autoreset and discrete actions.
+        env: a vector environment with next-step autoreset, in the agent's language (`rmc_rl.environment`).
         seed: game i gets seed + i.
 
     Attributes:
         observation: tree of [B, …]; with the next three the current row: what is known before the next action.
         reset: [B] bool, where a new episode begins.
-        last_action: [B] int64, the action that led to the row; 0 where ``reset``.
+        last_action: [B, …], the action that led to the row; 0 where ``reset``.
         last_reward: [B] float32, what it brought; 0 where ``reset``.
         reward: [B] float32, of the last step, as it came.
         terminated: [B] bool, of the last step.
@@ -44,7 +46,9 @@ class Games:
         batch = env.num_envs
         self.observation, _ = env.reset(seed=seed)
         self.reset = np.ones(batch, bool)
-        self.last_action = np.zeros(batch, np.int64)
+        actions = interface(env).actions
+        action_type = torch.empty(0, dtype=actions.dtype).numpy().dtype
+        self.last_action = np.zeros((batch, *actions.shape), action_type)
         self.last_reward = np.zeros(batch, np.float32)
         self.reward = np.zeros(batch, np.float32)
         self.terminated = np.zeros(batch, bool)
@@ -58,7 +62,7 @@ class Games:
         self.env_seconds = 0.0
 
     def step(self, action: np.ndarray) -> None:
-        """Play ``action`` [B] in every game.
+        """Play ``action`` [B, …] in every game.
 
         Raises:
             UserError: the environment keeps raising; the message names its error.
@@ -82,7 +86,7 @@ class Games:
             self._return[done] = 0.0
             self._length[done] = 0
         self.reset = self._final
-        self.last_action = np.where(valid, action, 0)
+        self.last_action = np.where(valid.reshape(-1, *[1] * (action.ndim - 1)), action, action.dtype.type(0))
         self.last_reward = np.where(valid, self.reward, np.float32(0.0))
         self._final = done
 
@@ -156,7 +160,7 @@ class Games:
         map_tree(require_alike, self.observation, state["observation"])
         self.observation = map_tree(np.copy, state["observation"])
         self.reset, self._final = state["reset"].astype(bool), state["final"].astype(bool)
-        self.last_action = state["last_action"].astype(np.int64)
+        self.last_action = state["last_action"].astype(self.last_action.dtype)
         self.last_reward = state["last_reward"].astype(np.float32)
         self._return, self._length = state["return"].astype(np.float64), state["length"].astype(np.int64)
 

@@ -159,6 +159,7 @@ class Learner:
             self._tensor(part.terminated),
             self._tensor(part.behaviour_log_prob),
             self._tensor(part.valid),
+            actions=self.agent.actions,
             config=self.config,
             entropy_cost=entropy_cost,
             count=count,

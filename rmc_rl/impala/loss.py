@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rmc_agents import heads
+from rmc_agents.actions import Actions
 from rmc_agents.agent import AgentOutput
 from rmc_rl.config import LearnerConfig
 from rmc_rl.impala.vtrace import vtrace
@@ -43,6 +43,7 @@ def impala_loss(
     behaviour_log_prob: Tensor,
     valid: Tensor,
     *,
+    actions: Actions,
     config: LearnerConfig,
     entropy_cost: float,
     count: Tensor | None = None,
@@ -51,17 +52,18 @@ def impala_loss(
 
     Args:
         output: of the learner's agent on all T+1 rows; the last row's value bootstraps.
-        action: [T, B].
+        action: [T, B, …].
         reward: [T, B].
         terminated: [T, B] bool.
         behaviour_log_prob: [T, B] float32.
         valid: [T, B] bool; terms and means take these transitions only.
+        actions: what they are.
         config: costs, discount, clips and reduction.
         entropy_cost: today's weight of the entropy bonus.
         count: valid transitions of the whole batch, where this is a part of one; None: this is all.
     """
-    logits, value = output.logits[:-1], output.value[:-1]
-    log_prob = heads.log_prob(logits, action)  # [T, B]
+    policy, value = output.policy[:-1], output.value[:-1]
+    log_prob = actions.log_prob(policy, action)  # [T, B]
     log_ratio = log_prob.detach() - behaviour_log_prob
     trace = vtrace(
         log_ratio,
@@ -76,10 +78,10 @@ def impala_loss(
     )
     weight = valid.to(value.dtype)
     among = (weight.sum() if count is None else count).clamp(min=1)
-    policy = -(weight * log_prob * trace.advantage).sum()
+    policy_loss = -(weight * log_prob * trace.advantage).sum()
     squared_error = (weight * (trace.target - value) ** 2).sum()
-    entropy = (weight * heads.entropy(logits)).sum()
-    total = policy + config.baseline_cost * 0.5 * squared_error - entropy_cost * entropy
+    entropy = (weight * actions.entropy(policy)).sum()
+    total = policy_loss + config.baseline_cost * 0.5 * squared_error - entropy_cost * entropy
     if config.loss_reduction == "mean":
         total = total / among
     with torch.no_grad():
@@ -87,7 +89,7 @@ def impala_loss(
         target = weight.double() * trace.target  # its variance is the difference of two sums
         return Loss(
             total=total,
-            policy=policy.detach() / among,
+            policy=policy_loss.detach() / among,
             value=0.5 * squared_error.detach() / among,
             entropy=entropy.detach() / among,
             mean_value=(weight * value).sum() / among,

@@ -30,9 +30,9 @@ class Rollout:
     Attributes:
         observation: tree of [T+1, B, …].
         reset: [T+1, B] bool; the memory is set to its initial state before row t is processed.
-        last_action: [T+1, B] int64; the action that led to row t, 0 and without meaning where ``reset``.
+        last_action: [T+1, B, …], int64 or float32; the action that led to row t, 0 and without meaning where ``reset``.
         last_reward: [T+1, B] float32, unscaled; 0 where ``reset``.
-        action: [T, B] int64.
+        action: [T, B, …], as the agent knows them (`rmc_agents.actions`).
         reward: [T, B] float32, of action t.
         terminated: [T, B] bool, of action t. A truncated episode is not terminated: its last value is bootstrapped.
         behaviour_log_prob: [T, B] float32, of the action taken, under the numbers it was sampled from.

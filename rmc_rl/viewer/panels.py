@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pygame
 from pygame import Rect
 
+from rmc_agents.tree import leaves
 from rmc_rl.viewer import palette
 from rmc_rl.viewer.canvas import Canvas
 from rmc_rl.viewer.layout import Layout, arrange
@@ -94,7 +96,7 @@ class Panels:
         self._header(lay, status)
         self._board(lay, board, step)
         self._numbers(lay, step)
-        self._sees(lay, sees, step.observation)
+        self._sees(lay, sees, as_numbers(step.observation))
         self._policy(lay, step)
         if step.memory:
             self._memory(lay, step.memory, timeline)
@@ -148,12 +150,11 @@ class Panels:
             canvas.text(words, round(left), middle + round(13 * u), size, width=width)
             left += share * weight
 
-    def _sees(self, lay: Layout, picture: np.ndarray | None, observation: np.ndarray) -> None:
+    def _sees(self, lay: Layout, picture: np.ndarray | None, values: np.ndarray) -> None:
         box = self._card(lay, lay.sees, "the agent sees")
         if picture is not None:
             self._canvas.picture(picture, box)
             return
-        values = observation.reshape(-1)
         limit = max(1.0, float(np.abs(values).max(initial=0.0)))
         label = round(20 * lay.unit) if len(values) <= 12 else 0
         bars = Rect(box.left, box.top, box.width, max(1, box.height - label))
@@ -167,11 +168,12 @@ class Panels:
     def _policy(self, lay: Layout, step: Step) -> None:
         canvas, u = self._canvas, lay.unit
         names, probabilities = self.caption.action_names, step.probabilities
-        box = self._card(lay, lay.policy, "action probabilities")
+        title = "action" if isinstance(step.action, tuple) else "action probabilities"
+        box = self._card(lay, lay.policy, title)
         rows = max(1, min(len(names), box.height // max(1, round(17 * u))))
         # Where not all fit, the likeliest are shown, and always the chosen one.
         rank = np.argsort(-probabilities, kind="stable")
-        if step.action is not None:
+        if isinstance(step.action, int):
             rank = np.concatenate([[step.action], rank[rank != step.action]])
         shown = sorted(rank[:rows].tolist())
         pitch = min(box.height / rows, 52 * u)
@@ -315,14 +317,20 @@ class Panels:
             canvas.text(meaning, split + lay.gap, y, size, width=sheet.right - split - 2 * lay.gap)
 
 
-def as_picture(observation: np.ndarray) -> np.ndarray | None:
-    """An observation as uint8 [height, width, 3]; None where it is no image.
+def as_picture(observation: Any) -> np.ndarray | None:
+    """An observation as uint8 [height, width, 3], of several parts the first that is an image; None where none is.
 
     Three channels are colours; otherwise the last channel is shown in grey (of stacked frames, the newest).
     """
-    if observation.dtype != np.uint8 or observation.ndim != 3:
-        return None
-    return observation if observation.shape[-1] == 3 else np.repeat(observation[..., -1:], 3, axis=-1)
+    for part in leaves(observation):
+        if part.dtype == np.uint8 and part.ndim == 3:
+            return part if part.shape[-1] == 3 else np.repeat(part[..., -1:], 3, axis=-1)
+    return None
+
+
+def as_numbers(observation: Any) -> np.ndarray:
+    """All numbers of an observation, one after the other."""
+    return np.concatenate([np.ravel(part) for part in leaves(observation)])
 
 
 def number(value: float, *, signed: bool = False) -> str:

@@ -6,12 +6,16 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.envs.registration import load_env_creator
 
-from rmc_rl.environment import action_names, find_spec, interface, make_single
+from rmc_agents.actions import Actions, Continuous, MultiDiscrete
+from rmc_agents.tree import map_tree
+from rmc_rl.environment import action_names, find_spec, make_single
 from rmc_rl.errors import UserError
-from rmc_rl.policy import Policy, PolicyState, action_streams, sample_actions
+from rmc_rl.policy import Policy, PolicyState, action_streams
 from rmc_rl.seeds import EVALUATION_SEEDS
+from rmc_rl.spaces import interface
 from rmc_rl.viewer.step import Step, memory_parts
 
 
@@ -51,7 +55,7 @@ class Session:
 
     @property
     def action_names(self) -> tuple[str, ...]:
-        """What each action is called: the environment's `action_names`, or their numbers."""
+        """What each action, or each component of one, is called: the environment's `action_names`, or numbers."""
         return action_names(self.env)
 
     def advance(self) -> Step:
@@ -59,12 +63,12 @@ class Session:
         last = self._last
         if last is None or last.action is None:
             return self.next_episode()
-        observation, reward, terminated, truncated, _ = self.env.step(last.action)
+        observation, reward, terminated, truncated, _ = self.env.step(self._state.last_action[0])
         number = last.number + 1
         ending = "terminated" if terminated else "truncated" if truncated else None
         if ending is None and number == self.max_steps:
             ending = "cut short"
-        return self._look(np.asarray(observation), float(reward), last.episode_return + float(reward), number, ending)
+        return self._look(observation, float(reward), last.episode_return + float(reward), number, ending)
 
     def next_episode(self) -> Step:
         """The first step of the next episode, wherever this one stands."""
@@ -73,31 +77,32 @@ class Session:
         (self._noise,) = action_streams([seed])
         self._state = self.policy.initial_state(1)
         observation, _ = self.env.reset(seed=seed)
-        return self._look(np.asarray(observation), 0.0, 0.0, 0, None)
+        return self._look(observation, 0.0, 0.0, 0, None)
 
     def close(self) -> None:
         """Close the environment."""
         self.env.close()
 
-    def _look(
-        self, observation: np.ndarray, reward: float, episode_return: float, number: int, ending: str | None
-    ) -> Step:
+    def _look(self, observation: Any, reward: float, episode_return: float, number: int, ending: str | None) -> Step:
         first = np.array([number == 0])
-        thought = self.policy.think(observation[None], self._state, first, np.array([reward], np.float32))
-        probabilities = thought.probabilities[0]
+        batch = map_tree(lambda x: np.asarray(x)[None], observation)
+        thought = self.policy.think(batch, self._state, first, np.array([reward], np.float32))
         action = None
+        chosen = self.policy.choose(thought, None)
         if ending is None:
-            noise = self._noise.random(1)  # drawn in greedy mode too: number t belongs to step t
-            sampled = sample_actions(thought.probabilities, noise)
-            action = int(probabilities.argmax() if self.greedy else sampled[0])
-            self._state = PolicyState(thought.core, np.array([action]))
+            quantiles = self.policy.agent.actions.num_quantiles
+            noise = self._noise.random((1, quantiles))  # drawn in greedy mode too: numbers t belong to step t
+            if not self.greedy:
+                chosen = self.policy.choose(thought, noise)
+            self._state = PolicyState(thought.core, chosen)
+            action = int(chosen[0]) if chosen.ndim == 1 else tuple(chosen[0].tolist())
         self._last = Step(
             episode=self._episode,
             seed=self.seed + self._episode,
             number=number,
             board=self._board(),
             observation=observation,
-            probabilities=probabilities,
+            probabilities=probabilities(self.policy.agent.actions, thought.policy[0], chosen),
             value=float(thought.value[0]),
             memory=memory_parts(thought.core, self.policy.agent.core.state_names),
             action=action,
@@ -116,7 +121,7 @@ class Session:
             raise UserError(f"the environment '{config.id}' cannot be imported: {error}") from error
         draws = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
         env = make_single(config, trust=trust, render_mode="rgb_array" if draws else None)
-        self.policy.require(interface(env.observation_space, env.action_space))
+        self.policy.require(interface(env))
         return env
 
     def _board(self) -> np.ndarray | None:
@@ -127,3 +132,13 @@ class Session:
         except gymnasium.error.Error as error:
             raise UserError(f"the environment '{self.policy.config.env.id}' cannot draw itself: {error}") from error
         return frame if isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[-1] == 3 else None
+
+
+def probabilities(actions: Actions, policy: torch.Tensor, chosen: np.ndarray) -> np.ndarray:
+    """What `Step.probabilities` holds, from the policy's numbers [P] and the action that was chosen, [1, …]."""
+    if isinstance(actions, MultiDiscrete):
+        parts = zip(policy.split(actions.sizes), chosen[0], strict=True)
+        return np.array([float(torch.softmax(logits.double(), -1)[int(choice)]) for logits, choice in parts])
+    if isinstance(actions, Continuous):
+        return (1 + np.tanh(chosen[0].astype(np.float64))) / 2
+    return torch.softmax(policy.double(), -1).numpy()

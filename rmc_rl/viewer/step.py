@@ -42,11 +42,13 @@ class Step:
         seed: the seed it was started from.
         number: t, the actions taken before.
         board: the environment's picture for people, uint8 [height, width, 3]; None where it draws none.
-        observation: what the agent sees.
-        probabilities: [A], of each action.
+        observation: what the agent sees, an array or a tree of them.
+        probabilities: [A], of each of the discrete actions; elsewhere one number for each component of the action: how
+            likely its choice was, or where between its bounds it lies.
         value: the agent's estimate of the discounted return from here.
         memory: the agent's memory after it has seen the observation.
-        action: what it does; None where the episode is over.
+        action: what it does: a number where actions are discrete, else one for each component; None where the episode
+            is over.
         reward: of the action before; 0 at the start.
         episode_return: the sum of the rewards so far, undiscounted.
         ending: why the episode is over: ``terminated``, ``truncated`` (by the environment) or ``cut short`` (by
@@ -57,11 +59,11 @@ class Step:
     seed: int
     number: int
     board: np.ndarray | None
-    observation: np.ndarray
+    observation: Any
     probabilities: np.ndarray
     value: float
     memory: tuple[MemoryPart, ...]
-    action: int | None
+    action: int | tuple[float, ...] | None
     reward: float
     episode_return: float
     ending: str | None

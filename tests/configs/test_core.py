@@ -12,10 +12,10 @@ from rmc_agents import core_names, leaves
 from rmc_agents.registry import cores
 from rmc_rl.building import build_agent
 from rmc_rl.config import make_config
-from rmc_rl.environment import Interface
 from rmc_rl.paths import config_dir
+from tests.spaces import discrete_interface
 
-VIEWPORT = Interface((5, 5, 3), True, 5)
+VIEWPORT = discrete_interface((5, 5, 3), 5)
 """Mini Pacman through the viewport: the default game."""
 
 
@@ -41,7 +41,7 @@ def test_an_agent_acts_with_it(name: str) -> None:
         torch.tensor([[True] * 3, [False] * 3]),
         agent.initial_state(3),
     )
-    assert output.logits.shape == (2, 3, 5)
+    assert output.policy.shape == (2, 3, 5)
     assert all(leaf.isfinite().all() for leaf in leaves(state))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rmc_agents import Agent, ConvLSTMCore, LSTMCore, core_names, leaves, make_core, squash
+from rmc_agents import Agent, ConvLSTMCore, Discrete, Image, LSTMCore, Vector, core_names, leaves, make_core, squash
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "conv_lstm": {"height": 5, "width": 5, "channels": 26, "hidden_channels": 4},
@@ -30,15 +30,17 @@ every_core_and_shape = pytest.mark.parametrize(
 def build(core: str = "rmc", shape: tuple[int, ...] = (4,), is_image: bool = False, **options: Any) -> Agent:
     torch.manual_seed(0)
     factory = partial(make_core, core, **OPTIONS[core])
-    agent = Agent(observation_shape=shape, is_image=is_image, num_actions=NUM_ACTIONS, core=factory, **options)
+    agent = Agent(
+        observation=Image(shape) if is_image else Vector(shape), actions=Discrete(NUM_ACTIONS), core=factory, **options
+    )
     torch.nn.init.normal_(agent.policy.linear.weight)  # large enough for differences to show
     return agent
 
 
 def experience(agent: Agent, steps: int = 9, batch: int = 4) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Random observation, last_action, last_reward, reset."""
-    shape = (steps, batch, *agent.observation_shape)
-    if len(agent.observation_shape) == 3:
+    shape = (steps, batch, *agent.observation.shape)
+    if len(agent.observation.shape) == 3:
         observation = torch.randint(0, 256, shape, dtype=torch.uint8)
     else:
         observation = torch.randn(shape)
@@ -62,11 +64,11 @@ def test_step_by_step_equals_whole_unroll(core: str, shape: tuple[int, ...], is_
     with torch.no_grad():
         _, state = agent(*experience(agent), agent.initial_state(4))
         whole, final = agent(*rows, state)
-        assert whole.logits.shape == (9, 4, NUM_ACTIONS)
+        assert whole.policy.shape == (9, 4, NUM_ACTIONS)
         assert whole.value.shape == (9, 4)
         for t in range(9):
             step, state = agent(*(row[t : t + 1] for row in rows), state)
-            torch.testing.assert_close(step.logits[0], whole.logits[t], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(step.policy[0], whole.policy[t], rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(step.value[0], whole.value[t], rtol=1e-4, atol=1e-5)
     for leaf, expected in zip(leaves(state), leaves(final), strict=True):
         torch.testing.assert_close(leaf, expected, rtol=1e-4, atol=1e-5)
@@ -79,7 +81,7 @@ def test_items_of_a_batch_are_independent(core: str, shape: tuple[int, ...], is_
     whole, _ = agent(*rows, agent.initial_state(4))
     for b in range(4):
         alone, _ = agent(*(row[:, b : b + 1] for row in rows), agent.initial_state(1))
-        torch.testing.assert_close(alone.logits[:, 0], whole.logits[:, b], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(alone.policy[:, 0], whole.policy[:, b], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(alone.value[:, 0], whole.value[:, b], rtol=1e-4, atol=1e-5)
 
 
@@ -105,7 +107,7 @@ def test_what_led_to_a_reset_row_has_no_influence() -> None:
     other_action, other_reward = last_action.clone(), last_reward.clone()
     other_action[4], other_reward[4] = -1, torch.inf
     other, _ = agent(observation, other_action, other_reward, reset, agent.initial_state(4))
-    assert torch.equal(output.logits, other.logits)
+    assert torch.equal(output.policy, other.policy)
     assert torch.equal(output.value, other.value)
 
 
@@ -118,8 +120,8 @@ def test_inputs_that_are_switched_off(use_last_action: bool, use_last_reward: bo
     output, _ = agent(observation, last_action, last_reward, reset, agent.initial_state(4))
     other_action, _ = agent(observation, (last_action + 1) % NUM_ACTIONS, last_reward, reset, agent.initial_state(4))
     other_reward, _ = agent(observation, last_action, last_reward + 1, reset, agent.initial_state(4))
-    assert torch.equal(output.logits, other_action.logits) is not use_last_action
-    assert torch.equal(output.logits, other_reward.logits) is not use_last_reward
+    assert torch.equal(output.policy, other_action.policy) is not use_last_action
+    assert torch.equal(output.policy, other_reward.policy) is not use_last_reward
 
 
 def test_squash() -> None:
@@ -132,9 +134,8 @@ def test_torso_options_and_sizes() -> None:
     agent = build(torso="mlp", torso_options={"hidden_sizes": (12,)})
     assert agent.core.input_size == 12 + NUM_ACTIONS + 1
     paper = Agent(
-        observation_shape=(5, 5, 3),
-        is_image=True,
-        num_actions=5,
+        observation=Image((5, 5, 3)),
+        actions=Discrete(5),
         core=partial(make_core, "rmc", mem_slots=4, head_size=8),
     )
     assert paper.core.input_size == 656
@@ -145,15 +146,15 @@ def test_state_dict_round_trip() -> None:
     torch.nn.init.normal_(other.core.input_projection.weight)  # type: ignore[union-attr]
     rows = experience(agent)
     expected, _ = agent(*rows, agent.initial_state(4))
-    assert not torch.equal(other(*rows, other.initial_state(4))[0].logits, expected.logits)
+    assert not torch.equal(other(*rows, other.initial_state(4))[0].policy, expected.policy)
     other.load_state_dict(agent.state_dict())
-    assert torch.equal(other(*rows, other.initial_state(4))[0].logits, expected.logits)
+    assert torch.equal(other(*rows, other.initial_state(4))[0].policy, expected.policy)
 
 
 def test_every_parameter_learns() -> None:
     agent = build("rmc", (5, 5, 3), True)
     output, _ = agent(*experience(agent), agent.initial_state(4))
-    (output.logits.square().sum() + output.value.sum()).backward()
+    (output.policy.square().sum() + output.value.sum()).backward()
     for name, parameter in agent.named_parameters():
         assert parameter.grad is not None, name
         assert (parameter.grad != 0).any(), name
@@ -181,20 +182,20 @@ def test_a_core_that_convolves_reads_the_torsos_map() -> None:
     def convolving(height: int, width: int, channels: int) -> Callable[[int], ConvLSTMCore]:
         return partial(ConvLSTMCore, height=height, width=width, channels=channels)
 
-    agent = Agent(observation_shape=(4, 6, 3), is_image=True, num_actions=5, core=convolving(4, 6, 26))
+    agent = Agent(observation=Image((4, 6, 3)), actions=Discrete(5), core=convolving(4, 6, 26))
     assert agent.core.input_size == 4 * 6 * 26 + 5 + 1
     needed = r"but the torso's features are 4 x 6 x 26"
     for shape in ((6, 4, 26), (4, 6, 25), (4, 5, 26), (26, 6, 4)):
         with pytest.raises(ValueError, match=rf"core: .* a map of {' x '.join(map(str, shape))} .*{needed}"):
-            Agent(observation_shape=(4, 6, 3), is_image=True, num_actions=5, core=convolving(*shape))
+            Agent(observation=Image((4, 6, 3)), actions=Discrete(5), core=convolving(*shape))
     with pytest.raises(ValueError, match="but the torso's features are no map, as those of the torso 'viewport' are"):
-        Agent(observation_shape=(15, 19, 3), is_image=True, num_actions=5, core=convolving(4, 4, 16))
+        Agent(observation=Image((15, 19, 3)), actions=Discrete(5), core=convolving(4, 4, 16))
     with pytest.raises(ValueError, match="no map"):
-        Agent(observation_shape=(4,), is_image=False, num_actions=5, core=convolving(8, 8, 1))
+        Agent(observation=Vector((4,)), actions=Discrete(5), core=convolving(8, 8, 1))
 
 
 def test_bad_parts_are_named() -> None:
     with pytest.raises(ValueError, match="core: one of input size 3 given, 70 needed"):
-        Agent(observation_shape=(4,), is_image=False, num_actions=5, core=lambda size: LSTMCore(3))
-    with pytest.raises(ValueError, match="num_actions: 0 given"):
-        Agent(observation_shape=(4,), is_image=False, num_actions=0, core=LSTMCore)
+        Agent(observation=Vector((4,)), actions=Discrete(5), core=lambda size: LSTMCore(3))
+    with pytest.raises(ValueError, match="n: 0 given"):
+        Agent(observation=Vector((4,)), actions=Discrete(0), core=LSTMCore)

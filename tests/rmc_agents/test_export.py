@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rmc_agents import Agent, Core, LSTMCore, RelationalMemory, core_names, leaves, make_core
+from rmc_agents import Agent, Core, Discrete, Image, LSTMCore, RelationalMemory, Vector, core_names, leaves, make_core
 from rmc_agents.export import AgentStep, CoreStep, NamedState, Step, onnx_program, torch_program
 
 INPUT_SIZE, NUM_ACTIONS, STEPS = 130, 5, 12
@@ -48,9 +48,8 @@ def build_agent(name: str, shape: tuple[int, ...] = (5, 5, 3), **options: Any) -
     torch.manual_seed(0)
     cores = OPTIONS | {"conv_lstm": {"height": 5, "width": 5, "channels": 26, "hidden_channels": 3}}
     agent = Agent(
-        observation_shape=shape,
-        is_image=len(shape) == 3,
-        num_actions=NUM_ACTIONS,
+        observation=Image(shape) if len(shape) == 3 else Vector(shape),
+        actions=Discrete(NUM_ACTIONS),
         core=lambda size: make_core(name, size, **cores[name]),
         **options,
     )
@@ -148,7 +147,7 @@ def test_the_number_of_input_rows_is_free(exported: Callable[[Step], Run]) -> No
 
 
 def agent_unroll(agent: Agent, run: Run, step: Step, batch: int, dtype: torch.dtype) -> None:
-    shape = (STEPS, batch, *agent.observation_shape)
+    shape = (STEPS, batch, *agent.observation.shape)
     observation = torch.randint(0, 256, shape, dtype=dtype) if dtype == torch.uint8 else torch.randn(shape, dtype=dtype)
     last_action, last_reward = torch.randint(0, NUM_ACTIONS, (STEPS, batch)), 3 * torch.randn(STEPS, batch)
     reset = torch.rand(STEPS, batch) < 0.3
@@ -158,7 +157,7 @@ def agent_unroll(agent: Agent, run: Run, step: Step, batch: int, dtype: torch.dt
     state = step.initial_state(batch)
     for t in range(STEPS):
         found = run(observation[t], last_action[t], last_reward[t], reset[t], state)
-        torch.testing.assert_close(found["logits"], expected.logits[t], **TOLERANCE)
+        torch.testing.assert_close(found["logits"], expected.policy[t], **TOLERANCE)
         torch.testing.assert_close(found["value"], expected.value[t], **TOLERANCE)
         state = found["state"]
 

@@ -17,7 +17,7 @@ def test_policy_head_starts_nearly_uniform() -> None:
     assert entropy(logits).min() > math.log(5) - 0.01
     assert logits.std() > 0
     torch.testing.assert_close(head.linear.weight @ head.linear.weight.T, 1e-4 * torch.eye(5), atol=1e-9, rtol=0)
-    with pytest.raises(ValueError, match="num_actions: 0 given"):
+    with pytest.raises(ValueError, match="num_parameters: 0 given"):
         PolicyHead(64, 0)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rmc_agents import GridTorso, MLPTorso, Torso, ViewportTorso, make_torso, register_torso, torso_names
+from rmc_agents import GridTorso, Image, MLPTorso, Torso, Vector, ViewportTorso, make_torso, register_torso, torso_names
 from rmc_agents.torso import torsos
 
 CASES: list[tuple[str, tuple[int, ...], bool]] = [
@@ -95,7 +95,7 @@ def test_mlp_values() -> None:
 
 @every_torso
 def test_frames_are_independent(name: str, shape: tuple[int, ...], is_image: bool) -> None:
-    torso = make_torso(name, shape, is_image)
+    torso = make_torso(name, Image(shape) if is_image else Vector(shape))
     frames = torch.rand(6, *shape)
     alone = torch.cat([torso(frame.unsqueeze(0)) for frame in frames])
     torch.testing.assert_close(torso(frames), alone)
@@ -115,12 +115,12 @@ def test_the_viewports_features_are_a_map(shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize(("name", "shape", "is_image"), [("grid", (15, 19, 3), True), ("mlp", (5, 5, 3), True)])
 def test_features_that_are_no_map(name: str, shape: tuple[int, ...], is_image: bool) -> None:
-    assert make_torso(name, shape, is_image).map_shape is None
+    assert make_torso(name, Image(shape) if is_image else Vector(shape)).map_shape is None
 
 
 @every_torso
 def test_bytes_are_scaled_and_other_types_are_not(name: str, shape: tuple[int, ...], is_image: bool) -> None:
-    torso = make_torso(name, shape, is_image)
+    torso = make_torso(name, Image(shape) if is_image else Vector(shape))
     frames = torch.randint(0, 256, (4, *shape), dtype=torch.uint8)
     torch.testing.assert_close(torso(frames), torso(frames.float() / 255))
     torch.testing.assert_close(torso(frames.to(torch.int32)), torso(frames.float()))
@@ -130,7 +130,7 @@ def test_bytes_are_scaled_and_other_types_are_not(name: str, shape: tuple[int, .
 @every_torso
 def test_every_parameter_learns(name: str, shape: tuple[int, ...], is_image: bool) -> None:
     torch.manual_seed(0)
-    torso = make_torso(name, shape, is_image)
+    torso = make_torso(name, Image(shape) if is_image else Vector(shape))
     features = torso(torch.rand(8, *shape))
     (features * torch.randn_like(features)).sum().backward()
     assert all((p.grad != 0).any() for p in torso.parameters())
@@ -138,7 +138,7 @@ def test_every_parameter_learns(name: str, shape: tuple[int, ...], is_image: boo
 
 @every_torso
 def test_wrong_shapes_are_named(name: str, shape: tuple[int, ...], is_image: bool) -> None:
-    torso = make_torso(name, shape, is_image)
+    torso = make_torso(name, Image(shape) if is_image else Vector(shape))
     with pytest.raises(ValueError, match=r"observation: shape .* given, "):
         torso(torch.zeros(2, *shape, 1))
     with pytest.raises(ValueError, match=r"observation: shape .* given, "):
@@ -157,41 +157,41 @@ def test_wrong_shapes_are_named(name: str, shape: tuple[int, ...], is_image: boo
     ],
 )
 def test_auto_chooses_by_shape(shape: tuple[int, ...], is_image: bool, expected: type[Torso]) -> None:
-    assert type(make_torso("auto", shape, is_image)) is expected
+    assert type(make_torso("auto", Image(shape) if is_image else Vector(shape))) is expected
 
 
 def test_options_reach_the_torso_and_are_checked() -> None:
-    assert make_torso("auto", (7,), False, hidden_sizes=[16]).output_size == 16
-    assert make_torso("grid", (15, 19, 3), True, hidden_size=32).output_size == 32
+    assert make_torso("auto", Vector((7,)), hidden_sizes=[16]).output_size == 16
+    assert make_torso("grid", Image((15, 19, 3)), hidden_size=32).output_size == 32
     with pytest.raises(ValueError, match=r"torso 'mlp' has no option 'hidden' \(did you mean 'hidden_sizes'\?\)"):
-        make_torso("mlp", (7,), False, hidden=(16,))
+        make_torso("mlp", Vector((7,)), hidden=(16,))
     with pytest.raises(TypeError, match="torso 'mlp': option 'hidden_sizes': 16"):
-        make_torso("mlp", (7,), False, hidden_sizes=16)
+        make_torso("mlp", Vector((7,)), hidden_sizes=16)
     with pytest.raises(ValueError, match=r"hidden_sizes: \[\] given"):
-        make_torso("mlp", (7,), False, hidden_sizes=())
+        make_torso("mlp", Vector((7,)), hidden_sizes=())
     with pytest.raises(ValueError, match=r"hidden_size: \[0\] given"):
-        make_torso("grid", (15, 19, 3), True, hidden_size=0)
+        make_torso("grid", Image((15, 19, 3)), hidden_size=0)
     with pytest.raises(ValueError, match=r"unknown torso 'viewprot' \(did you mean 'viewport'\?\)"):
-        make_torso("viewprot", (5, 5, 3), True)
+        make_torso("viewprot", Image((5, 5, 3)))
 
 
 def test_shapes_no_torso_can_read() -> None:
     with pytest.raises(ValueError, match=r"observation_shape: \[5, 5\] given, \[height, width, channels\] needed"):
-        make_torso("auto", (5, 5), True)
+        make_torso("auto", Image((5, 5)))
     with pytest.raises(ValueError, match=r"observation_shape: \[7\] given, \[height, width, channels\] needed"):
-        make_torso("viewport", (7,), False)
+        make_torso("viewport", Vector((7,)))
     with pytest.raises(ValueError, match=r"observation_shape: \[4, 19, 3\] given, at least 5 x 5 cells"):
-        make_torso("grid", (4, 19, 3), True)
+        make_torso("grid", Image((4, 19, 3)))
     with pytest.raises(ValueError, match=r"observation_shape: \[3, 0\] given"):
-        make_torso("mlp", (3, 0), False)
+        make_torso("mlp", Vector((3, 0)))
 
 
 def test_a_torso_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert torso_names() == ["grid", "mlp", "viewport"]
+    assert torso_names() == ["grid", "impala", "mlp", "one_hot", "viewport"]
     monkeypatch.setattr(torsos, "_classes", dict(torsos._classes))
 
     @register_torso("mine")
     class Mine(MLPTorso):
         pass
 
-    assert isinstance(make_torso("mine", (3,), False), Mine)
+    assert isinstance(make_torso("mine", Vector((3,))), Mine)

@@ -8,11 +8,12 @@ import torch
 
 from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
 from rmc_rl.config import Config, make_config
-from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
+from rmc_rl.spaces import Interface
+from tests.spaces import discrete_interface
 
-VECTOR = Interface((7,), False, 4)
-IMAGE = Interface((5, 5, 3), True, 4)
+VECTOR = discrete_interface((7,), 4)
+IMAGE = discrete_interface((5, 5, 3), 4)
 
 
 @pytest.fixture(params=["rmc", "lstm"])
@@ -52,18 +53,18 @@ def test_a_failure_leaves_torchs_random_numbers_untouched_too() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("interface", [VECTOR, IMAGE, Interface((1,), False, 1), Interface((1, 1, 1), True, 18)])
+@pytest.mark.parametrize("interface", [VECTOR, IMAGE, discrete_interface((1,), 1), discrete_interface((1, 1, 1), 18)])
 def test_an_agent_for_each_interface(config: Config, interface: Interface) -> None:
     agent = build_agent(config, interface, 0)
-    dtype = torch.uint8 if interface.is_image else torch.float32
+    observation = torch.from_numpy(interface.observation_space.sample())
     output, _ = agent(
-        torch.zeros((1, 2, *interface.observation_shape), dtype=dtype),
+        observation.expand(1, 2, *observation.shape),
         torch.zeros((1, 2), dtype=torch.int64),
         torch.zeros((1, 2)),
         torch.ones((1, 2), dtype=torch.bool),
         agent.initial_state(2),
     )
-    assert output.logits.shape == (1, 2, interface.num_actions)
+    assert output.policy.shape == (1, 2, interface.action_space.n)
     assert output.value.shape == (1, 2)
 
 
@@ -87,7 +88,7 @@ def test_whether_the_last_action_and_reward_are_fed_is_a_choice() -> None:
         for action in (True, False)
         for reward in (True, False)
     }
-    assert sizes[True, True] - sizes[False, True] == VECTOR.num_actions
+    assert sizes[True, True] - sizes[False, True] == VECTOR.actions.num_features
     assert sizes[True, True] - sizes[True, False] == 1
 
 

@@ -57,7 +57,7 @@ def test_an_onnx_file_plays_as_the_agent_does(policy: Policy, onnx_file: Path) -
         state = {name: outputs[f"next_{name}"] for name in state}
         thought = policy.think(observation[None], ours, np.array([reset]), np.array([reward], np.float32))
         probabilities = np.exp(outputs["logits"]) / np.exp(outputs["logits"]).sum()
-        np.testing.assert_allclose(probabilities, thought.probabilities, atol=1e-4)
+        np.testing.assert_allclose(probabilities, thought.policy.softmax(-1), atol=1e-4)
         np.testing.assert_allclose(outputs["value"], thought.value, atol=1e-4)
         action = int(outputs["logits"].argmax())
         ours = PolicyState(thought.core, np.array([action]))
@@ -92,7 +92,7 @@ def test_a_pt2_file_is_the_agent(policy: Policy, tmp_path: Path, monkeypatch: py
     thought = policy.think(observation, policy.initial_state(2), reset, np.ones(2, np.float32))
     rows = (torch.from_numpy(observation), torch.zeros(2, dtype=torch.int64), torch.ones(2), torch.from_numpy(reset))
     out = step(*rows, state)
-    np.testing.assert_allclose(out["logits"].softmax(-1), thought.probabilities, atol=1e-5)
+    np.testing.assert_allclose(out["logits"].softmax(-1), thought.policy.softmax(-1), atol=1e-5)
     np.testing.assert_allclose(out["value"], thought.value, atol=1e-5)
     np.testing.assert_allclose(out["state"]["memory"], thought.core, atol=1e-5)
     assert exported.difference <= 1e-4

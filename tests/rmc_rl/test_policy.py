@@ -6,8 +6,9 @@ import gymnasium
 import numpy as np
 import pytest
 
+from rmc_agents import Discrete
 from rmc_rl.errors import UserError
-from rmc_rl.policy import Policy, load, sample_actions
+from rmc_rl.policy import Policy, load
 from rmc_rl.trainer import train
 
 
@@ -100,13 +101,4 @@ def test_checkpoints_are_chosen_by_name(run: Path) -> None:
 def test_no_environment_is_needed_to_load(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gymnasium.make_vec", None)
     monkeypatch.setattr("gymnasium.make", None)
-    assert load(run).agent.num_actions == 5
-
-
-def test_sampling_inverts_the_distribution() -> None:
-    probabilities = np.tile([0.0, 0.3, 0.7], (4, 1))
-    assert sample_actions(probabilities, np.array([0.0, 0.29, 0.31, 0.999])).tolist() == [1, 1, 2, 2]
-
-
-def test_sampling_survives_rounding() -> None:
-    assert sample_actions(np.array([[0.5, 0.49999]]), np.array([0.999999])).tolist() == [1]
+    assert load(run).agent.actions == Discrete(5)

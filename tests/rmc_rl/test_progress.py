@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 from rmc_rl.progress import Progress
+from tests.spaces import discrete_interface
 
 
 def example() -> Progress:
-    progress = Progress(Interface((5, 5, 3), True, 5), steps=100, updates=7, seconds=1.5, best_return=2.5)
+    progress = Progress(discrete_interface((5, 5, 3), 5), steps=100, updates=7, seconds=1.5, best_return=2.5)
     progress.episodes.add([1.0, 2.0], [3, 4])
     return progress
 
@@ -27,7 +27,7 @@ def test_round_trip_through_json() -> None:
 
 
 def test_a_run_without_episodes_has_no_mean() -> None:
-    record = Progress(Interface((3,), False, 2)).to_json()
+    record = Progress(discrete_interface((3,), 2)).to_json()
     assert record["return_mean"] is None
     assert json.loads(json.dumps(record, allow_nan=False))["best_return"] is None
 
@@ -50,13 +50,19 @@ def test_what_is_missing_or_forged_is_refused(key: str) -> None:
 @pytest.mark.parametrize(
     "spaces",
     [
-        {"observation_shape": [10**6, 10**6], "is_image": False, "num_actions": 2},
-        {"observation_shape": [], "is_image": False, "num_actions": 2},
-        {"observation_shape": [3], "is_image": 1, "num_actions": 2},
-        {"observation_shape": [3], "is_image": False, "num_actions": 0},
-        {"observation_shape": [-3, -3], "is_image": False, "num_actions": 2},
+        {"observation": {"type": "Box", "shape": [10**6, 10**6], "dtype": "float32", "low": 0, "high": 1}},
+        {"observation": {"type": "Box", "shape": [], "dtype": "float32", "low": 0, "high": 1}},
+        {"observation": {"type": "Box", "shape": [-3, -3], "dtype": "float32", "low": 0, "high": 1}},
+        {"observation": {"type": "Box", "shape": [3], "dtype": "O", "low": 0, "high": 1}},
+        {"observation": {"type": "Box", "shape": [3], "dtype": "float32", "low": [1, 2], "high": 1}},
+        {"observation": {"type": "Text"}},
+        {"action": {"type": "Discrete", "n": 0, "start": 0}},
+        {"action": {"type": "Discrete", "n": 2.5, "start": 0}},
+        {"action": {"type": "MultiDiscrete", "nvec": [10**9], "start": [0]}},
+        {"action": {"type": "Dict", "parts": {}}},
     ],
 )
 def test_impossible_spaces_are_refused(spaces: dict[str, Any]) -> None:
+    record = example().to_json()
     with pytest.raises(UserError, match="here does not hold the record"):
-        Progress.from_json({**example().to_json(), "interface": spaces}, "here")
+        Progress.from_json({**record, "interface": {**record["interface"], **spaces}}, "here")

@@ -15,13 +15,13 @@ from rmc_rl.checkpoint import flatten
 from rmc_rl.config import Config, make_config
 from rmc_rl.engines import inline, make_engine
 from rmc_rl.engines.inline import GAMES_PER_THREAD, InlineEngine, threads_for
-from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 from rmc_rl.impala.actor import Actor
 from tests.recorder import again
+from tests.spaces import discrete_interface
 
 SMALL = ("engine=inline", "actor.num_envs=4", "actor.unroll_length=8", "core.head_size=8", "engine.learner_threads=1")
-VIEWPORT = Interface((5, 5, 3), True, 5)
+VIEWPORT = discrete_interface((5, 5, 3), 5)
 
 
 def make(*overrides: str, state: dict[str, Any] | None = None) -> tuple[InlineEngine, list[str]]:
@@ -169,7 +169,7 @@ def test_a_memory_task_is_learnt_in_groups() -> None:
         *("engine=inline", "device=cpu", "env=repeat-first", "engine.learner_threads=1", "actor.groups=2"),
         *("core=lstm", "core.hidden_size=32", "learner.learning_rate=4e-3", "learner.warmup_updates=10"),
     )
-    engine = make_engine(config, Interface((4,), False, 4), None)
+    engine = make_engine(config, discrete_interface((4,), 4), None)
     returns: list[float] = []
     for _ in range(100):
         figures = engine.update()
@@ -234,7 +234,7 @@ def test_on_a_gpu_the_learner_computes_the_log_probability_that_acting_had(group
             output, _ = engine._actor.agent(
                 rollout.observation, rollout.last_action, rollout.last_reward, rollout.reset, rollout.core_state
             )
-        recomputed = heads.log_prob(output.logits[:-1], rollout.action)
+        recomputed = heads.log_prob(output.policy[:-1], rollout.action)
         # Convolutions may round to TF32, and another batch takes another algorithm.
         torch.testing.assert_close(recomputed, rollout.behaviour_log_prob, rtol=0, atol=2e-3)
         follows = ~rollout.reset[1:]

@@ -16,13 +16,13 @@ import pytest
 
 from rmc_rl.config import Config, EnvConfig, make_config
 from rmc_rl.engines.ray import RayEngine, share_cores
-from rmc_rl.environment import Interface
 from rmc_rl.errors import UserError
 from tests.leftovers import Watch, nothing_is_left
 from tests.rmc_rl.engines.raising import Raising
+from tests.spaces import discrete_interface
 
 SMALL = ("actor.num_envs=4", "actor.unroll_length=8", "core.head_size=8")
-VIEWPORT = Interface((5, 5, 3), True, 5)
+VIEWPORT = discrete_interface((5, 5, 3), 5)
 
 
 def make(

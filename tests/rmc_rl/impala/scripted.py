@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rmc_agents import Agent
+from rmc_agents import Agent, Discrete, Vector
 from rmc_agents.registry import make_core
 
 
@@ -54,9 +54,8 @@ class ScriptedEnv(VectorEnv):
 def small_agent(core: str = "rmc", **options: Any) -> Agent:
     sizes = {"rmc": {"mem_slots": 2, "head_size": 4, "num_heads": 2}, "lstm": {"hidden_size": 8}}[core]
     return Agent(
-        observation_shape=(3,),
-        is_image=False,
-        num_actions=3,
+        observation=Vector((3,)),
+        actions=Discrete(3),
         core=lambda size: make_core(core, size, **sizes),
         torso_options={"hidden_sizes": (8,)},
         **options,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rmc_agents import Agent
+from rmc_agents import Agent, Discrete, Vector
 from rmc_agents.core import Core
 from rmc_agents.tree import leaves
 from rmc_rl.impala.acting import Acting, Row
@@ -40,7 +40,7 @@ class Shifting(Core):
 
 
 def shifting_agent() -> Agent:
-    return Agent(observation_shape=(3,), is_image=False, num_actions=3, core=Shifting)
+    return Agent(observation=Vector((3,)), actions=Discrete(3), core=Shifting)
 
 
 AGENTS = {"rmc": small_agent, "lstm": lambda: small_agent("lstm"), "shifting": shifting_agent}

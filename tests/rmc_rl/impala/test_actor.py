@@ -12,10 +12,11 @@ from rmc_agents import heads
 from rmc_agents.tree import map_tree
 from rmc_rl.building import build_agent
 from rmc_rl.config import EnvConfig, make_config
-from rmc_rl.environment import interface, make_vector
+from rmc_rl.environment import make_vector
 from rmc_rl.errors import UserError
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.rollout import Rollout
+from rmc_rl.spaces import interface
 from tests.recorder import again
 from tests.rmc_rl.impala.scripted import ScriptedEnv, small_agent
 
@@ -73,7 +74,7 @@ def test_the_learner_computes_the_log_probability_that_acting_had(core: str) -> 
     for _ in range(3):
         rollout = actor.unroll()
         output, _ = actor.agent(*rows(rollout, slice(None)), map_tree(torch.from_numpy, rollout.core_state))
-        recomputed = heads.log_prob(output.logits[:-1], torch.from_numpy(rollout.action))
+        recomputed = heads.log_prob(output.policy[:-1], torch.from_numpy(rollout.action))
         np.testing.assert_allclose(recomputed.detach(), rollout.behaviour_log_prob, atol=2e-6)
 
 
@@ -113,9 +114,8 @@ def test_state_round_trip_goes_on_exactly() -> None:
         games = make_vector(env, 4)
         from rmc_rl.building import build_agent
         from rmc_rl.config import make_config
-        from rmc_rl.environment import interface
 
-        spaces = interface(games.single_observation_space, games.single_action_space)
+        spaces = interface(games)
         return Actor(games, build_agent(make_config("core.head_size=4"), spaces, seed=0), 10, seed)
 
     actor = fresh(1)
@@ -203,7 +203,7 @@ VIEWPORT = EnvConfig("viewport", "rmc_envs:rmc/MiniPacmanViewport-v0", {})
 def viewport_actor(*sizes: int, seed: int = 1, record: Any = None) -> Actor:
     """Groups of these sizes."""
     envs = [make_vector(VIEWPORT, size) for size in sizes]
-    spaces = interface(envs[0].single_observation_space, envs[0].single_action_space)
+    spaces = interface(envs[0])
     return Actor(envs, build_agent(make_config("core.head_size=4"), spaces, seed=0), 10, seed, record)
 
 
@@ -255,7 +255,7 @@ def test_groups_act_as_the_learner_computes(core: str, record: Any) -> None:
             torch.as_tensor(x) for x in (rollout.observation, rollout.last_action, rollout.last_reward, rollout.reset)
         ]
         output, _ = actor.agent(*given, map_tree(torch.as_tensor, rollout.core_state))
-        recomputed = heads.log_prob(output.logits[:-1], torch.as_tensor(rollout.action))
+        recomputed = heads.log_prob(output.policy[:-1], torch.as_tensor(rollout.action))
         np.testing.assert_allclose(recomputed.detach(), rollout.behaviour_log_prob, atol=2e-6)
         follows = ~rollout.reset[1:]
         assert (rollout.last_action[1:][follows] == rollout.action[follows]).all()
@@ -285,7 +285,7 @@ def test_autograd_takes_the_tensors() -> None:
     output, _ = actor.agent(
         rollout.observation, rollout.last_action, rollout.last_reward, rollout.reset, rollout.core_state
     )
-    (heads.log_prob(output.logits[:-1], rollout.action) * rollout.reward).sum().backward()
+    (heads.log_prob(output.policy[:-1], rollout.action) * rollout.reward).sum().backward()
     for name in ("observation", "reset", "action", "reward", "terminated", "behaviour_log_prob", "core_state"):
         assert not getattr(rollout, name).is_inference(), name
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rmc_agents.actions import Discrete
 from rmc_agents.agent import AgentOutput
 from rmc_rl.config import LearnerConfig, make_config
 from rmc_rl.impala.loss import Loss, impala_loss
@@ -37,14 +38,14 @@ def outputs(seed: int = 1) -> AgentOutput:
 
 
 def loss_of(output: AgentOutput, config: LearnerConfig, data: dict[str, torch.Tensor]) -> Loss:
-    return impala_loss(output, **data, config=config, entropy_cost=0.02)
+    return impala_loss(output, **data, actions=Discrete(A), config=config, entropy_cost=0.02)
 
 
 def test_terms_equal_the_formulas(config: LearnerConfig) -> None:
     config = replace(config, reward_scale=0.5, baseline_cost=0.7, discount=0.9)
     data, output = batch(), outputs()
     loss = loss_of(output, config, data)
-    logits, value = output.logits.detach().numpy(), output.value.detach().numpy()
+    logits, value = output.policy.detach().numpy(), output.value.detach().numpy()
     log_policy = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     valid = data["valid"].numpy()
     log_prob = np.take_along_axis(log_policy[:-1], data["action"].numpy()[..., None], -1)[..., 0]
@@ -78,13 +79,13 @@ def test_sum_is_the_mean_times_the_valid_count(config: LearnerConfig) -> None:
 def test_transitions_that_are_not_valid_leave_no_gradient(config: LearnerConfig) -> None:
     output, data = outputs(), batch()
     loss_of(output, config, data).total.backward()
-    assert output.logits.grad is not None
+    assert output.policy.grad is not None
     assert output.value.grad is not None
     invalid = ~data["valid"]
-    assert (output.logits.grad[:-1][invalid] == 0).all()
+    assert (output.policy.grad[:-1][invalid] == 0).all()
     assert (output.value.grad[:-1][invalid] == 0).all()
     assert (output.value.grad[-1] == 0).all(), "the bootstrap value carries no gradient"
-    assert (output.logits.grad[:-1][~invalid] != 0).any()
+    assert (output.policy.grad[:-1][~invalid] != 0).any()
 
 
 def test_rewards_and_ratios_of_such_transitions_do_not_matter(config: LearnerConfig) -> None:
@@ -109,7 +110,7 @@ def test_minimising_raises_the_probability_of_a_good_action(config: LearnerConfi
         "valid": torch.tensor([[True]]),
     }
     loss_of(output, config, data).total.backward()
-    assert output.logits.grad is not None
+    assert output.policy.grad is not None
     assert output.value.grad is not None
-    assert output.logits.grad[0, 0, 1] < 0 < output.logits.grad[0, 0, 0]
+    assert output.policy.grad[0, 0, 1] < 0 < output.policy.grad[0, 0, 0]
     assert output.value.grad[0, 0] == pytest.approx(-config.baseline_cost * 2.0)
