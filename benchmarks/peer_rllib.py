@@ -32,7 +32,8 @@ from rmc_agents import make_core, make_torso
 from rmc_agents.heads import PolicyHead, ValueHead
 from rmc_agents.tree import leaves
 from rmc_rl.config import Config
-from rmc_rl.environment import Interface, make_single
+from rmc_rl.environment import make_single
+from rmc_rl.spaces import Interface
 
 WARM_UP_STEPS = 20_000
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -53,8 +54,7 @@ class RecurrentModule(TorchRLModule, ValueFunctionAPI):
         options = dict(given["core"])
         if "fast" in options:
             options["fast"] = False  # the readable reference, step by step
-        shape = tuple(self.observation_space.shape)
-        self.torso = make_torso(given["torso"], shape, given["is_image"], **given["torso_options"])
+        self.torso = make_torso(given["torso"], observation_from_json(given["observation"]), **given["torso_options"])
         self.core = make_core(options.pop("name"), self.torso.output_size, **options)
         self.policy_head = PolicyHead(self.core.output_size, self.action_space.n)
         self.value_head = ValueHead(self.core.output_size)
@@ -128,7 +128,7 @@ def measure(config: Config, found: Interface, compare: str, settings: dict[str, 
             "core": dict(config.core),
             "torso": config.agent.torso,
             "torso_options": dict(config.agent.torso_options),
-            "is_image": found.is_image,
+            "observation": observation_to_json(found.observation),
         }
         setup = setup.rl_module(rl_module_spec=RLModuleSpec(module_class=RecurrentModule, model_config=model_config))
     algorithm = setup.build_algo()

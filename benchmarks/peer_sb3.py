@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from benchmarks.peer_side import Answer, PlainCore, Request, chosen, serve
 from rmc_agents import make_torso
+from rmc_agents.observations import Image, observation_from_json
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "rmc": {"games": 256, "horizon": 20, "minibatches": 1, "threads": 2},
