@@ -30,6 +30,7 @@ from ray.tune.registry import register_env
 from benchmarks.peer_side import chosen
 from rmc_agents import make_core, make_torso
 from rmc_agents.heads import PolicyHead, ValueHead
+from rmc_agents.observations import observation_from_json, observation_to_json
 from rmc_agents.tree import leaves
 from rmc_rl.config import Config
 from rmc_rl.environment import make_single
