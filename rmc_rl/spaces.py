@@ -262,7 +262,7 @@ def _space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
     if isinstance(space, spaces.MultiDiscrete):
         return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.MultiBinary):
-        return {"type": "MultiBinary", "shape": list(space.shape)}
+        return {"type": "MultiBinary", "shape": list(space.shape), "flat": isinstance(space.n, int)}
     assert isinstance(space, spaces.Box)
     bounds = {"low": _bound_to_json(space.low), "high": _bound_to_json(space.high)}
     return {"type": "Box", "shape": list(space.shape), "dtype": str(space.dtype), **bounds}
@@ -294,7 +294,7 @@ def _space_from_json(record: Any) -> spaces.Space[Any]:
     if any(type(size) is not int or size < 1 for size in shape) or math.prod(shape) > MOST_NUMBERS:
         raise ValueError(f"{shape!r} is no shape")
     if kind == "MultiBinary":
-        return spaces.MultiBinary(shape)
+        return spaces.MultiBinary(shape[0] if record["flat"] else shape)
     if kind != "Box" or np.dtype(record["dtype"]).kind not in "iufb":
         raise ValueError(f"{kind!r} is no space")
     dtype = np.dtype(record["dtype"])

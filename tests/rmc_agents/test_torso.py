@@ -6,13 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from rmc_agents import GridTorso, Image, MLPTorso, Torso, Vector, ViewportTorso, make_torso, register_torso, torso_names
+from rmc_agents import (
+    GridTorso,
+    Image,
+    ImpalaTorso,
+    MLPTorso,
+    Torso,
+    Vector,
+    ViewportTorso,
+    make_torso,
+    register_torso,
+    torso_names,
+)
 from rmc_agents.torso import torsos
 
 CASES: list[tuple[str, tuple[int, ...], bool]] = [
     ("viewport", (5, 5, 3), True),
     ("grid", (15, 19, 3), True),
     ("mlp", (7,), False),
+    ("impala", (33, 40, 4), True),
 ]
 every_torso = pytest.mark.parametrize(("name", "shape", "is_image"), CASES)
 
@@ -93,6 +105,42 @@ def test_mlp_values() -> None:
     assert MLPTorso(())(torch.zeros(3)).shape == (3, 64)
 
 
+def test_impala_values() -> None:
+    torch.manual_seed(0)
+    torso = ImpalaTorso((5, 6, 2), channels=(3,), hidden_size=4)
+    for layer in (*torso.sections[0], torso.linear):
+        torch.nn.init.normal_(layer.bias)
+    frames = torch.rand(2, 5, 6, 2)
+    features = torso(frames)
+    assert features.shape == (2, torso.output_size) == (2, 4)
+
+    def same(maps: Any, layer: Any) -> Any:
+        """A padded convolution without ReLU: the difference of two with it."""
+        weight, bias = arrays(layer)
+        padded = np.pad(maps, ((1, 1), (1, 1), (0, 0)))
+        return convolve(padded, weight, bias, stride=1) - convolve(padded, -weight, -bias, stride=1)
+
+    for frame, row in zip(frames.double().numpy(), features.detach().numpy(), strict=True):
+        first, *blocks = torso.sections[0]
+        maps = np.pad(same(frame, first), ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+        pooled = np.zeros((3, 3, 3))
+        for i in range(3):
+            for j in range(3):
+                pooled[i, j] = maps[2 * i : 2 * i + 3, 2 * j : 2 * j + 3].max((0, 1))
+        for one, two in (blocks[:2], blocks[2:]):
+            pooled = pooled + same(np.maximum(same(np.maximum(pooled, 0), one), 0), two)
+        weight, bias = arrays(torso.linear)
+        np.testing.assert_allclose(row, np.maximum(weight @ np.maximum(pooled, 0).flatten() + bias, 0), atol=1e-5)
+
+
+def test_impala_of_an_atari_picture() -> None:
+    torso = ImpalaTorso((84, 84, 4))
+    assert torso.linear.in_features == 11 * 11 * 32
+    sizes = [(4, 16), *[(16, 16)] * 4, (16, 32), *[(32, 32)] * 9]
+    expected = sum(9 * inner * outer + outer for inner, outer in sizes)
+    assert sum(p.numel() for section in torso.sections for p in section.parameters()) == expected
+
+
 @every_torso
 def test_frames_are_independent(name: str, shape: tuple[int, ...], is_image: bool) -> None:
     torso = make_torso(name, Image(shape) if is_image else Vector(shape))
@@ -154,6 +202,8 @@ def test_wrong_shapes_are_named(name: str, shape: tuple[int, ...], is_image: boo
         ((8, 8, 6), True, ViewportTorso),
         ((8, 9, 3), True, GridTorso),
         ((15, 19, 3), True, GridTorso),
+        ((31, 84, 3), True, GridTorso),
+        ((84, 84, 4), True, ImpalaTorso),
     ],
 )
 def test_auto_chooses_by_shape(shape: tuple[int, ...], is_image: bool, expected: type[Torso]) -> None:
