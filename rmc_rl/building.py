@@ -37,6 +37,7 @@ def build_agent(config: Config, interface: Interface, seed: int | None = None) -
                 use_last_action=config.agent.use_last_action,
                 use_last_reward=config.agent.use_last_reward,
                 normalise_output=config.agent.normalise_output,
+                normalise_value=config.agent.normalise_value,
             )
     except (TypeError, ValueError) as error:
         raise UserError(f"the agent cannot be built: {_first_line(error)}") from error

@@ -77,6 +77,7 @@ class AgentConfig:
     use_last_action: bool = _key("feed the last action into the core")
     use_last_reward: bool = _key("feed the last reward, squashed, into the core")
     normalise_output: bool = _key("the heads read the core's output through a LayerNorm")
+    normalise_value: bool = _key("the value is learnt in units of the returns' running mean and spread (PopArt)")
 
 
 @dataclass
@@ -115,8 +116,17 @@ class LearnerConfig:
     entropy_cost: float = _key("weight of the entropy bonus at the start", minimum=0)
     entropy_cost_final: float = _key("weight of the entropy bonus when the budget is spent", minimum=0)
     entropy_cost_schedule: str = _key("how it gets there", choices=("constant", "linear"))
-    reward_scale: float = _key("rewards are multiplied by this for learning; 1: as they are", above=0)
+    reward_clip: float | None = _key("rewards are cut to at most this, up and down, for learning; null: not", above=0)
+    reward_scale: float = _key("rewards, cut or not, are multiplied by this for learning; 1: as they are", above=0)
     loss_reduction: str = _key("over the valid transitions of a batch", choices=("mean", "sum"))
+    surrogate_clip: float | None = _key(
+        "PPO's clipped surrogate instead of the policy gradient, the ratio cut to 1 ± this (APPO); null: IMPALA's",
+        above=0,
+        maximum=1,
+    )
+    burn_in: int = _key(
+        "the first so many steps of each rollout only bring the memory to where today's weights have it", minimum=0
+    )
     rho_bar: float = _key("V-trace: clip of the importance weight in the target", above=0, may_be_infinite=True)
     c_bar: float = _key("V-trace: clip of the trace-cutting weight", above=0, may_be_infinite=True)
     trace_lambda: float = _key("V-trace: extra factor on the trace", minimum=0, maximum=1)
@@ -368,6 +378,11 @@ def _validate(config: Config) -> None:
     if config.actor.groups > config.actor.num_envs:
         raise UserError(
             f"actor.groups={config.actor.groups} is too large: at most actor.num_envs={config.actor.num_envs}"
+        )
+    if config.learner.burn_in >= config.actor.unroll_length:
+        raise UserError(
+            f"learner.burn_in={config.learner.burn_in} is too large: below actor.unroll_length="
+            f"{config.actor.unroll_length}, or nothing would be learnt"
         )
     if config.seed >= 2**31:
         raise UserError(f"seed={config.seed} is too large: below 2^31")

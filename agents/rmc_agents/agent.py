@@ -61,6 +61,8 @@ class Agent(nn.Module):
         use_last_reward: whether the core sees the squashed last reward.
         normalise_output: whether the heads read the core's output through a LayerNorm. A relational memory is not
             bounded: as it grows, so does what one step of the optimiser changes in a linear head's value.
+        normalise_value: whether the value head works in units of the returns' mean and spread
+            (:class:`rmc_agents.heads.ValueHead`).
 
     Raises:
         ValueError: an unknown torso, or a core that reads something else than the torso gives: another input size, or
@@ -78,6 +80,7 @@ class Agent(nn.Module):
         use_last_action: bool = True,
         use_last_reward: bool = True,
         normalise_output: bool = False,
+        normalise_value: bool = False,
     ) -> None:
         super().__init__()
         self.observation = observation
@@ -99,7 +102,7 @@ class Agent(nn.Module):
             )
         self.output_norm = nn.LayerNorm(self.core.output_size) if normalise_output else nn.Identity()
         self.policy = PolicyHead(self.core.output_size, actions.num_parameters)
-        self.value = ValueHead(self.core.output_size)
+        self.value = ValueHead(self.core.output_size, normalise_value)
 
     def initial_state(self, batch_size: int) -> State:
         """The core's memory at the start of an episode for each of ``batch_size`` environments."""

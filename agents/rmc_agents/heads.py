@@ -37,16 +37,56 @@ class PolicyHead(nn.Module):
 
 
 class ValueHead(nn.Module):
-    """Linear map from features ``[..., input_size]`` to one value each, ``[...]``."""
+    """Linear map from features ``[..., input_size]`` to one value each, ``[...]``.
 
-    def __init__(self, input_size: int) -> None:
+    With ``normalise`` the linear map gives values in units of the returns' running mean and standard deviation, and
+    what comes out is in the returns' own. When :meth:`follow` moves these, weight and bias are changed such that what
+    comes out stays what it was (PopArt; van Hasselt et al. 2016), so that rewards of any size can be learnt from at the
+    same rate.
+    """
+
+    RATE = 3e-4
+    """Of the running averages; at first they are plain averages of all so far."""
+    LEAST_SCALE = 1e-2
+
+    def __init__(self, input_size: int, normalise: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(input_size, 1)
         initialise_(self)
+        self.normalise = normalise
+        self.moments: Tensor
+        if normalise:
+            # Mean and mean square of the returns, and how many batches they are of; doubles: they are subtracted.
+            self.register_buffer("moments", torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
 
     def forward(self, features: Tensor) -> Tensor:
         """Expected discounted return."""
-        return self.linear(features).squeeze(-1)
+        value = self.linear(features).squeeze(-1)
+        if not self.normalise:
+            return value
+        mean, scale = self._mean_and_scale()
+        return value * scale.to(value.dtype) + mean.to(value.dtype)
+
+    @property
+    def scale(self) -> Tensor | None:
+        """The unit that values are learnt in; None without ``normalise``."""
+        return self._mean_and_scale()[1].to(self.linear.weight.dtype) if self.normalise else None
+
+    @torch.no_grad()
+    def follow(self, mean: float, mean_square: float) -> None:
+        """Move the running averages towards those of a batch of returns."""
+        old_mean, old_scale = self._mean_and_scale()
+        count = self.moments[2] + 1
+        rate = torch.clamp(1 / count, min=self.RATE)
+        self.moments[:2].lerp_(self.moments.new_tensor([mean, mean_square]), rate)
+        self.moments[2] = count
+        new_mean, new_scale = self._mean_and_scale()
+        self.linear.weight.mul_(old_scale / new_scale)
+        self.linear.bias.mul_(old_scale / new_scale).add_((old_mean - new_mean) / new_scale)
+
+    def _mean_and_scale(self) -> tuple[Tensor, Tensor]:
+        mean, mean_square, _ = self.moments.clone()  # which are about to change where it follows
+        return mean, (mean_square - mean**2).clamp(min=self.LEAST_SCALE**2).sqrt()
 
 
 def sample(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:

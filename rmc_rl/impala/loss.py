@@ -1,4 +1,4 @@
-"""The actor-critic loss of IMPALA over one batch (sections 4.2, D)."""
+"""The actor-critic loss of IMPALA over one batch (sections 4.2, D), or with the policy's term of PPO (APPO)."""
 
 from __future__ import annotations
 
@@ -47,8 +47,13 @@ def impala_loss(
     config: LearnerConfig,
     entropy_cost: float,
     count: Tensor | None = None,
+    value_scale: Tensor | None = None,
 ) -> Loss:
     """Policy gradient with V-trace advantages, squared value error, entropy bonus.
+
+    With ``config.surrogate_clip`` the policy's term is the clipped surrogate of PPO (Schulman et al. 2017, equation 7):
+    the ratio is that of the learner's policy and the one that acted, and the advantage that of the action taken, whose
+    importance weight the ratio is already.
 
     Args:
         output: of the learner's agent on all T+1 rows; the last row's value bootstraps.
@@ -61,6 +66,7 @@ def impala_loss(
         config: costs, discount, clips and reduction.
         entropy_cost: today's weight of the entropy bonus.
         count: valid transitions of the whole batch, where this is a part of one; None: this is all.
+        value_scale: unit of the values in which advantages and errors count; None: 1.
     """
     policy, value = output.policy[:-1], output.value[:-1]
     log_prob = actions.log_prob(policy, action)  # [T, B]
@@ -68,7 +74,7 @@ def impala_loss(
     trace = vtrace(
         log_ratio,
         torch.where(terminated, 0.0, config.discount),
-        reward * config.reward_scale,
+        _for_learning(reward, config),
         value.detach(),
         output.value[-1].detach(),
         valid,
@@ -78,10 +84,15 @@ def impala_loss(
     )
     weight = valid.to(value.dtype)
     among = (weight.sum() if count is None else count).clamp(min=1)
-    policy_loss = -(weight * log_prob * trace.advantage).sum()
+    scale = 1.0 if value_scale is None else value_scale
+    if config.surrogate_clip is None:
+        gain = weight * log_prob * trace.advantage
+    else:
+        gain = _clipped_surrogate(log_prob, behaviour_log_prob, trace.uncorrected_advantage, valid, config)
+    policy_loss = -gain.sum() / scale
     squared_error = (weight * (trace.target - value) ** 2).sum()
     entropy = (weight * actions.entropy(policy)).sum()
-    total = policy_loss + config.baseline_cost * 0.5 * squared_error - entropy_cost * entropy
+    total = policy_loss + config.baseline_cost * 0.5 * squared_error / scale**2 - entropy_cost * entropy
     if config.loss_reduction == "mean":
         total = total / among
     with torch.no_grad():
@@ -97,3 +108,19 @@ def impala_loss(
             mean_target=target.sum() / among,
             mean_squared_target=target.square().sum() / among,
         )
+
+
+def _for_learning(reward: Tensor, config: LearnerConfig) -> Tensor:
+    if config.reward_clip is not None:
+        reward = reward.clamp(-config.reward_clip, config.reward_clip)
+    return reward * config.reward_scale
+
+
+def _clipped_surrogate(
+    log_prob: Tensor, behaviour_log_prob: Tensor, advantage: Tensor, valid: Tensor, config: LearnerConfig
+) -> Tensor:
+    assert config.surrogate_clip is not None
+    # Selected before the exponential: a ratio of no consequence must not spread infinities.
+    ratio = torch.where(valid, log_prob - behaviour_log_prob, 0.0).exp()
+    clipped = ratio.clamp(1.0 - config.surrogate_clip, 1.0 + config.surrogate_clip)
+    return torch.minimum(ratio * advantage, clipped * advantage)

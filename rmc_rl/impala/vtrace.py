@@ -18,10 +18,11 @@ from torch import Tensor
 
 
 class VTrace(NamedTuple):
-    """Targets and advantages; neither carries a gradient."""
+    """Targets and advantages; none carries a gradient."""
 
     target: Tensor  # [T, B] v_s
     advantage: Tensor  # [T, B], 0 where not valid
+    uncorrected_advantage: Tensor  # the same without rho_s: of the action taken, however likely it was
 
 
 @torch.no_grad()
@@ -63,5 +64,5 @@ def vtrace(
         corrections.append(correction)
     target = value + torch.stack(corrections[::-1])
     next_target = torch.cat([target[1:], bootstrap[None]])
-    advantage = rho * (reward + discount * next_target - value)
-    return VTrace(target, advantage)
+    uncorrected = torch.where(valid, reward + discount * next_target - value, 0.0)
+    return VTrace(target, rho * uncorrected, uncorrected)

@@ -28,6 +28,41 @@ def test_value_head_gives_one_number_a_row() -> None:
     torch.testing.assert_close(head(features), expected)
 
 
+def test_a_normalised_value_stays_what_it_was_while_its_units_move() -> None:
+    torch.manual_seed(0)
+    head = ValueHead(6, normalise=True).double()
+    features = torch.randn(50, 6, dtype=torch.float64)
+    before = head(features)
+    assert head.scale is not None
+    assert head.scale.item() == 1.0
+    rng = torch.Generator().manual_seed(1)
+    batches = [300 + 40 * torch.randn(64, generator=rng, dtype=torch.float64) for _ in range(20)]
+    for number, batch in enumerate(batches, start=1):
+        head.follow(batch.mean().item(), batch.square().mean().item())
+        torch.testing.assert_close(head(features), before, rtol=1e-9, atol=1e-9)
+        so_far = torch.cat(batches[:number])  # a plain average at first
+        torch.testing.assert_close(head.scale, so_far.std(unbiased=False))
+    assert head.linear.bias.item() == pytest.approx(-300 / 40, rel=0.1), "in the new units"
+    assert torch.equal(ValueHead(6, normalise=True).moments, torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
+    assert set(ValueHead(6).state_dict()) == {"linear.weight", "linear.bias"}
+
+
+def test_the_units_of_a_value_do_not_vanish() -> None:
+    head = ValueHead(2, normalise=True)
+    for _ in range(3):
+        head.follow(5.0, 25.0)  # all returns are the same
+    assert head.scale is not None
+    assert head.scale.item() == pytest.approx(ValueHead.LEAST_SCALE)
+    assert head(torch.zeros(1, 2)).isfinite().all()
+
+
+def test_old_returns_are_forgotten() -> None:
+    head = ValueHead(2, normalise=True)
+    for value in [0.0] * 5000 + [10.0] * 20_000:
+        head.follow(value, value**2)
+    assert head.moments[0].item() == pytest.approx(10, rel=0.01)
+
+
 def test_log_prob_entropy_and_mode_equal_torch_distributions() -> None:
     torch.manual_seed(0)
     logits = 3 * torch.randn(7, 4, 5)

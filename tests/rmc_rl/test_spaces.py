@@ -39,7 +39,10 @@ ACTIONS: list[tuple[spaces.Space[Any], Any]] = [
     (spaces.MultiDiscrete([[3, 2], [4, 5]], start=[[1, 1], [-1, 0]]), MultiDiscrete([3, 2, 4, 5])),
     (spaces.MultiBinary((2, 2)), MultiDiscrete([2] * 4)),
     (spaces.Box(-2, 2, (1,)), Continuous([True])),
-    (spaces.Box(np.float32([[-1, 0], [5, -np.inf]]), np.float32([[1, 9], [6, np.inf]])), Continuous([True] * 3 + [False])),
+    (
+        spaces.Box(np.float32([[-1, 0], [5, -np.inf]]), np.float32([[1, 9], [6, np.inf]])),
+        Continuous([True] * 3 + [False]),
+    ),
     (spaces.Box(-0.4, 0.4, (17,), np.float64), Continuous([True] * 17)),
 ]
 
