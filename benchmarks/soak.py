@@ -58,13 +58,12 @@ def steps_done(runs: Path) -> int:
     return int(lines[-1].partition(",")[0]) if lines else 0
 
 
-def watch(words: list[str], minutes: float) -> list[dict[str, float]]:
-    """Train for so long; a row for each look.
+def watch(words: list[str], minutes: float, rows: list[dict[str, float]]) -> None:
+    """Train for so long; adds a row for each look.
 
     Raises:
         UserError: the training ended early, or not well.
     """
-    rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="rmc-rl-soak-") as runs:
         command = [sys.executable, "-m", "rmc_rl.train", f"runs_dir={runs}", "total_steps=1e12", "log.display=none"]
         started = time.monotonic()
@@ -88,7 +87,6 @@ def watch(words: list[str], minutes: float) -> list[dict[str, float]]:
             status = training.wait()
     if status != 0:
         raise UserError(f"the training was stopped and ended with exit status {status}")
-    return rows
 
 
 def total(row: dict[str, float]) -> float:
@@ -149,15 +147,24 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="key=value", help="configuration, as for rmc_rl.train")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = watch(options.words, options.minutes)
-    if len(rows) < 3:
-        raise UserError(f"{options.minutes:g} minutes are too few: nothing was learnt in them")
+    rows: list[dict[str, float]] = []
+    try:
+        watch(options.words, options.minutes, rows)
+        if len(rows) < 3:
+            raise UserError(f"{options.minutes:g} minutes are too few: nothing was learnt in them")
+    finally:
+        if len(rows) >= 3:  # however it ended
+            report(rows, options.out)
+
+
+def report(rows: list[dict[str, float]], folder: Path) -> None:
+    """Write table and picture, print the summary."""
     names = ["seconds", "steps", *sorted({name for row in rows for name in row} - {"seconds", "steps"})]
-    with (options.out / "memory.csv").open("w", newline="") as file:
+    with (folder / "memory.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, names, restval=0.0)
         writer.writeheader()
         writer.writerows({name: round(value, 1) for name, value in row.items()} for row in rows)
-    draw(rows, options.out / "memory.png")
+    draw(rows, folder / "memory.png")
     print(json.dumps(summary(rows)))
 
 
