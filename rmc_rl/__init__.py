@@ -35,22 +35,22 @@ __all__ = ["__version__", "load", "make_config", "train"]
 # The functions import their modules when called, so that `import rmc_rl` is quick and needs no torch.
 
 
-def make_config(*overrides: str) -> Config:
+def make_config(*overrides: str, extra_dir: str | None = None) -> Config:
     """A validated configuration; see `rmc_rl.config.make_config`."""
     from rmc_rl import config
 
-    return config.make_config(*overrides)
+    return config.make_config(*overrides, extra_dir=extra_dir)
 
 
-def train(config: Config | Sequence[str]) -> TrainingResult:
+def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> TrainingResult:
     """Train an agent; see `rmc_rl.trainer.train`."""
     from rmc_rl import trainer
 
-    return trainer.train(config)
+    return trainer.train(config, extra_dir=extra_dir)
 
 
-def load(run: str | Path = "latest", checkpoint: str = "latest") -> Policy:
+def load(run: str | Path = "latest", checkpoint: str = "latest", *, trust: bool = False) -> Policy:
     """Load a trained agent; see `rmc_rl.policy.load`."""
     from rmc_rl import policy
 
-    return policy.load(run, checkpoint)
+    return policy.load(run, checkpoint, trust=trust)

@@ -13,16 +13,26 @@ import torch
 from rmc_agents import Agent
 from rmc_agents.registry import make_core
 from rmc_rl.config import Config
+from rmc_rl.environment import import_named
 from rmc_rl.errors import UserError
 from rmc_rl.spaces import Interface
 
 
-def build_agent(config: Config, interface: Interface, seed: int | None = None) -> Agent:
+def build_agent(config: Config, interface: Interface, seed: int | None = None, trust: bool | None = None) -> Agent:
     """The agent of this configuration; with a seed its initial weights are a function of it alone.
 
+    Args:
+        config: what it is made of; the modules it names are imported first.
+        interface: the spaces it is made for.
+        seed: of the initial weights; None: from torch's own stream.
+        trust: whether modules may be imported; None: as the configuration says.
+
     Raises:
-        UserError: an unknown core or torso, arguments they refuse, or more weights than memory holds.
+        UserError: an unknown core or torso, arguments they refuse, more weights than memory holds, or a module that is
+            not trusted or cannot be imported.
     """
+    for module in config.modules:
+        import_named(module, "modules", config.trust if trust is None else trust)
     options: dict[str, Any] = {str(key): value for key, value in config.core.items() if key != "name"}
     try:
         with torch.random.fork_rng(devices=[]):

@@ -84,7 +84,9 @@ class AgentConfig:
 class ActorConfig:
     """How experience is collected."""
 
-    num_actors: int | None = _key("actor processes (engine=ray); null: from the machine's cores", minimum=1)
+    num_actors: int | None = _key(
+        "actor processes (engine=ray); null: from the machine's cores, on a cluster from all its CPUs", minimum=1
+    )
     num_envs: int = _key("games each actor plays side by side", minimum=1, maximum=1_000_000)
     groups: int = _key(
         "groups they are played in, in turn (inline): with 2 a GPU acts for one while the other is stepped", minimum=1
@@ -96,7 +98,12 @@ class ActorConfig:
 class LearnerConfig:
     """How the agent learns from it (IMPALA; V-trace)."""
 
-    rollouts_per_batch: int = _key("rollouts joined into one update", minimum=1, maximum=10_000)
+    count: int = _key(
+        "learner processes that share each update, a GPU for each where there are GPUs (engine=ray)",
+        minimum=1,
+        maximum=1000,
+    )
+    rollouts_per_batch: int = _key("rollouts joined into one update, of each learner", minimum=1, maximum=10_000)
     games_at_once: int | None = _key(
         "games of one part of a batch, whose gradients are added up; null: 16 to 64 on a CPU, all on a GPU", minimum=1
     )
@@ -137,6 +144,10 @@ class EngineConfig:
     """Who runs where."""
 
     name: str = _key("ray: actor processes and a learner process; inline: one process", choices=("ray", "inline"))
+    address: str | None = _key(
+        "a running Ray cluster to join (ray): host:port, or auto: the one this machine is a node of; null: none, a Ray "
+        "of the run's own"
+    )
     actor_threads: int = _key("torch threads of each actor process", minimum=1, maximum=1024)
     learner_threads: int | None = _key("threads that learn; null: from the machine's cores", minimum=1, maximum=1024)
     max_queued_batches: int = _key("batches waiting for the learner at which actors pause (ray)", minimum=1)
@@ -144,7 +155,9 @@ class EngineConfig:
         "rollouts whose weights are older than so many updates are dropped (ray); null: never", minimum=1
     )
     timeout: float = _key("an actor or learner without progress for so many seconds is replaced (ray)", above=0)
-    object_store_mb: int = _key("shared memory that Ray may use for rollouts and weights, in MB (ray)", minimum=80)
+    object_store_mb: int = _key(
+        "shared memory that a Ray of the run's own may use for rollouts and weights, in MB (ray)", minimum=80
+    )
 
 
 @dataclass
@@ -189,7 +202,8 @@ class Config:
         choices=("online", "offline", "disabled"),
     )
     profile: bool = _key("write traces of acting and learning, by PyTorch's profiler, into the run folder")
-    trust: bool = _key("allow an environment id to name a module that will be imported")
+    modules: list[str] = _key("modules of your own that register cores and torsos; imported with trust=true only")
+    trust: bool = _key("allow what names modules (modules, an environment's id, wrappers) to have them imported")
 
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -384,6 +398,16 @@ def _validate(config: Config) -> None:
             f"learner.burn_in={config.learner.burn_in} is too large: below actor.unroll_length="
             f"{config.actor.unroll_length}, or nothing would be learnt"
         )
+    if config.engine.name == "inline":
+        for key, value, only in (
+            ("learner.count", config.learner.count, 1),
+            ("engine.address", config.engine.address, None),
+        ):
+            if value != only:
+                raise UserError(f"{key}={value} needs engine=ray: engine=inline is one process")
+    address = config.engine.address
+    if address not in (None, "auto") and not re.fullmatch(r"[^\s:/]+:\d+", address):
+        raise UserError(f"engine.address={address} is not known: auto or host:port, as `ray start` prints it")
     if config.seed >= 2**31:
         raise UserError(f"seed={config.seed} is too large: below 2^31")
 

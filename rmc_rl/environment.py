@@ -34,18 +34,23 @@ def find_spec(config: EnvConfig, trust: bool = False) -> EnvSpec:
     """
     module, _, name = config.id.rpartition(":")
     if module:
-        _import(module, f"the environment '{config.id}'", trust)
+        import_named(module, f"the environment '{config.id}'", trust)
     elif name not in gymnasium.registry:
         provider = next((provider for start, provider in PROVIDERS.items() if name.startswith(start)), None)
         if provider is not None:
-            _import(provider, f"the environment '{config.id}'", trust=True)
+            import_named(provider, f"the environment '{config.id}'", trust=True)
     try:
         return gymnasium.spec(name)
     except gymnasium.error.Error as error:
         raise UserError(f"unknown environment '{config.id}': {nearest(name, gymnasium.registry)}") from error
 
 
-def _import(module: str, who: str, trust: bool) -> Any:
+def import_named(module: str, who: str, trust: bool) -> Any:
+    """Import a module that a configuration names.
+
+    Raises:
+        UserError: it is not trusted, or it cannot be imported; the message says that `who` names it.
+    """
     if module.split(".")[0] not in TRUSTED_MODULES and not trust:
         raise UserError(f"{who} names the module '{module}', whose code would be run: add trust=true if you trust it")
     try:
@@ -73,7 +78,7 @@ def find_wrappers(config: EnvConfig, trust: bool = False) -> list[Wrap]:
                 "{name: TimeLimit, max_episode_steps: 100}, is needed"
             )
         module, _, name = item["name"].rpartition(":")
-        place = _import(module, f"the wrapper '{item['name']}'", trust) if module else gymnasium.wrappers
+        place = import_named(module, f"the wrapper '{item['name']}'", trust) if module else gymnasium.wrappers
         wrapper = getattr(place, name, None)
         if not (isinstance(wrapper, type) and issubclass(wrapper, gymnasium.Wrapper)):
             known = [

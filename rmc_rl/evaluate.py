@@ -42,7 +42,7 @@ class EvaluateOptions:
         EVALUATION_SEEDS, "episode i is played from this seed + i; training stays below the default", minimum=0
     )
     json: bool = option(False, "print the result as one JSON object on the last line")
-    trust: bool = option(False, "allow the run's environment id to name a module that will be imported")
+    trust: bool = option(False, "allow the run to name modules that will be imported: their code is run")
     runs_dir: str = option("runs", "where run folders are")
 
 
@@ -151,7 +151,7 @@ def main() -> None:
     options = parse_options(EvaluateOptions, sys.argv[1:], __doc__ or "")
     if options.seed + options.episodes > 2**63:
         raise UserError(f"seed={options.seed} is too large: at most 2^63 less the number of episodes")
-    policy = load(options.run, options.checkpoint, options.runs_dir)
+    policy = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
     console = Console(stderr=True)
     console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False)
     result: dict[str, float | int | str | None] = {}

@@ -54,7 +54,7 @@ class ExportOptions:
     run: str = option("latest", "a run folder, or 'latest'")
     checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
     file: str | None = option(None, "what to write, .onnx or .pt2; null: agent.onnx in the run folder")
-    trust: bool = option(False, "allow the run's environment id to name a module that will be imported")
+    trust: bool = option(False, "allow the run to name modules that will be imported: their code is run")
     runs_dir: str = option("runs", "where run folders are")
 
 
@@ -274,7 +274,7 @@ def _quiet() -> Iterator[None]:
 def main() -> None:
     """Export, and say what was written."""
     options = parse_options(ExportOptions, sys.argv[1:], __doc__ or "")
-    policy = load(options.run, options.checkpoint, options.runs_dir)
+    policy = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
     path = policy.run / "agent.onnx" if options.file is None else Path(options.file)
     console = Console(stderr=True)
     console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False)

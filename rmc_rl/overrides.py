@@ -149,6 +149,7 @@ def overridden(saved: Config, words: Sequence[str], extra_dir: str | None = None
     composed = compose_config([str(override.input_line) for override in typed_groups], extra_dir)
     # Plain data, so that a group's section is replaced whole and leaves nothing behind; `to_config` checks it again.
     node = OmegaConf.create(asdict(saved))
+    node["trust"] = False  # a run folder may come from a stranger: only who types now can trust
     for override in typed_groups:
         node[override.key_or_group] = OmegaConf.to_container(composed[override.key_or_group], resolve=True)
     for override in parsed:

@@ -175,16 +175,19 @@ class Policy:
         return output.policy[0], output.value[0], core
 
 
-def load(run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str = "runs") -> Policy:
+def load(
+    run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str = "runs", *, trust: bool = False
+) -> Policy:
     """Load a trained agent.
 
     Args:
         run: a run folder, or ``latest`` for the newest below `runs_dir`.
         checkpoint: ``latest``, ``best``, or the name of a folder in the run's ``checkpoints``.
         runs_dir: where run folders are made.
+        trust: whether the modules that its configuration names may be imported: their code is run.
 
     Raises:
-        UserError: no such run or checkpoint, or it is damaged.
+        UserError: no such run or checkpoint, it is damaged, or a module it needs is not trusted.
     """
     path = find_run(str(run), runs_dir)
     config = read_config(path / "config.yaml")
@@ -195,6 +198,6 @@ def load(run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str =
         raise UserError(f"the run {path} has no checkpoint '{checkpoint}'; it has: latest, {names}")
     state, info = load_checkpoint(chosen)
     progress = Progress.from_json(info, chosen)
-    agent = build_agent(config, progress.interface)
+    agent = build_agent(config, progress.interface, trust=trust)
     load_weights(agent, state["learner"]["agent"])
     return Policy(agent, config, path, progress)

@@ -83,7 +83,8 @@ def _check(config: Config) -> Interface:
     found = interface(env)
     env.close()
     build_agent(config, found)
-    learner_device(config)
+    if config.engine.address is None:  # else it is a cluster's GPUs that count
+        learner_device(config)
     return found
 
 

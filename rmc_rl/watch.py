@@ -45,7 +45,7 @@ class WatchOptions:
     )
     record: str | None = option(None, "write to this file, .gif or .mp4, instead of opening a window")
     size: str | None = option(None, "WIDTHxHEIGHT in pixels; null: 1280x720, of a recording 960x540")
-    trust: bool = option(False, "allow the run's environment id to name a module that will be imported")
+    trust: bool = option(False, "allow the run to name modules that will be imported: their code is run")
     runs_dir: str = option("runs", "where run folders are")
 
 
@@ -81,7 +81,7 @@ def watch(options: WatchOptions, size: tuple[int, int]) -> None:
     if options.record is not None:
         check_target(Path(options.record), options.speed)
     torch.set_num_threads(1)  # one observation at a time is too little to share
-    policy = load(options.run, options.checkpoint, options.runs_dir)
+    policy = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
     session = Session(
         policy, seed=options.seed, greedy=options.greedy, max_steps=options.max_steps, trust=options.trust
     )

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from rmc_agents import core_names
 from rmc_envs import ENVIRONMENTS
 from rmc_envs.catalogue import SHORT_NAMES, environment_class
+from rmc_rl.config import make_config
 from rmc_rl.metrics import GLOSSARY
 
 ROOT = Path(__file__).parent.parent
@@ -182,3 +184,19 @@ def test_the_page_of_metrics_is_the_glossary() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
     assert dict(rows) == GLOSSARY
     assert len(rows) == len(GLOSSARY)
+
+
+# Sweeps
+
+
+def test_the_sweep_file_names_keys_that_exist() -> None:
+    page = (ROOT / "docs" / "sweeps.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    sweep = yaml.safe_load(text)
+    assert sweep["metric"]["name"] in GLOSSARY
+    for choose in (min, max):
+        words = []
+        for name, given in sweep["parameters"].items():
+            values = given.get("values", [given.get("value"), given.get("min"), given.get("max")])
+            words.append(f"{name}={choose(value for value in values if value is not None)}")
+        make_config(*words)

@@ -1,4 +1,4 @@
-"""Actors and the learner as Ray actors: each in a process of its own, on one machine.
+"""Actors and learners as Ray actors: each in a process of its own, on one machine or spread over a cluster.
 
     actor processes ── rollouts ──▶ object store ──▶ learner process
           ▲                                             │
@@ -7,122 +7,64 @@
 The driver passes object references, never arrays. An actor takes the newest finished weights at the start of each
 unroll; Ray brings them to each machine once. Where `max_queued_batches` batches wait for the learner no actor starts
 another unroll, so at most that and one rollout per actor are waiting; the actor that has paused longest plays next. The
-learner is given its next batch while it works on one, so that it need not wait for the driver in between.
+learner is given its next batch while it works on one, so that it need not wait for the driver in between. Several
+learners are handled as one (`rmc_rl.engines.ray_workers.Learners`).
+
+On a cluster that was joined, processes wait where there is no room for them. The learners come first: actors that took
+the room they need would have nobody to play for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rmc_rl.engines.ray_processes import make_temporary_folder, start_ray, stop_ray  # before ray: how it is set up
+from rmc_rl.engines.ray_processes import (  # before ray: how it is set up
+    cluster_cpus,
+    join_ray,
+    leave_ray,
+    make_temporary_folder,
+    start_ray,
+    stop_ray,
+)
 
 # isort: split
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayTaskError
 
-from rmc_rl.building import available_cores, build_agent, learner_device, prepare_process
 from rmc_rl.config import Config
-from rmc_rl.environment import make_vector
+from rmc_rl.engines.ray_workers import ActorProcess, Learners, Played
+from rmc_rl.engines.shares import (
+    check_room,
+    cluster_actors,
+    cluster_device,
+    cluster_threads,
+    own_device,
+    share_cores,
+)
 from rmc_rl.errors import UserError
-from rmc_rl.impala.actor import Actor
-from rmc_rl.impala.learner import Learner
-from rmc_rl.impala.rollout import Rollout
-from rmc_rl.profiling import Profiled
+from rmc_rl.impala.data_parallel import LearnerLostError, join_figures
 from rmc_rl.seeds import actor_seed
 from rmc_rl.spaces import Interface
 
 POLL_SECONDS = 0.5
+LOOK_SECONDS = 5.0
+"""Between looks at a cluster's nodes."""
+PATIENCE_SECONDS = 20.0
+"""Who has not started on a cluster after so long probably has no place."""
 MAX_RESTARTS_WITHOUT_ROLLOUT = 3
-ACTORS_SHARE = 0.4
-"""Of a CPU's cores; learning takes the rest, and what is left of these."""
 UPDATES_UNDER_WAY = 2
 """One that the learner works on and one that it finds ready."""
 
 
-@dataclass(frozen=True)
-class Played:
-    """What an actor tells the driver of a rollout, which itself the driver never sees."""
-
-    steps: int
-    """Valid steps in it."""
-    seconds: float
-    """Time it took."""
-    env_seconds: float
-    """How much of it the games' steps took."""
-    idle_seconds: float
-    """Time the actor waited before it."""
-
-
-class ActorProcess:
-    """Lives in an actor's process: an `Actor` and its games."""
-
-    def __init__(self, config: Config, interface: Interface, seed: int, trace: Path | None = None) -> None:
-        prepare_process(config.engine.actor_threads)
-        agent = build_agent(config, interface)
-        env = make_vector(config.env, config.actor.num_envs, trust=config.trust)
-        self._actor = Actor(env, agent, config.actor.unroll_length, seed)
-        self._profiled = Profiled(trace)
-        self._ended = time.perf_counter()
-
-    @ray.method(num_returns=2)
-    def unroll(self, weights: tuple[dict[str, np.ndarray], int]) -> tuple[Rollout, Played]:
-        """One rollout with these weights."""
-        started = time.perf_counter()
-        state_dict, version = weights
-        self._actor.load_weights(state_dict, version)  # a restarted learner counts its versions anew: always load
-        env_seconds = self._actor.env_seconds
-        rollout = self._profiled(self._actor.unroll)
-        waited, self._ended = started - self._ended, time.perf_counter()
-        env_seconds = self._actor.env_seconds - env_seconds
-        return rollout, Played(int(rollout.valid.sum()), self._ended - started, env_seconds, waited)
-
-
-class LearnerProcess:
-    """Lives in the learner's process."""
-
-    def __init__(
-        self,
-        config: Config,
-        interface: Interface,
-        threads: int,
-        device: str,
-        state: dict[str, Any] | None,
-        trace: Path | None = None,
-    ) -> None:
-        self._profiled = Profiled(trace)
-        prepare_process(1)
-        agent = build_agent(config, interface, seed=config.seed)
-        self._learner = Learner(agent, config.learner, config.total_steps, device, threads)
-        if state is not None:
-            self._learner.set_state(state)
-
-    @ray.method(num_returns=2)
-    def update(self, *rollouts: Rollout) -> tuple[dict[str, Any], tuple[dict[str, np.ndarray], int]]:
-        """Figures of one update, and the weights after it."""
-        figures = self._profiled(self._learner.update, rollouts)
-        return figures, self.weights()
-
-    def weights(self) -> tuple[dict[str, np.ndarray], int]:
-        """Weights and the number of updates behind them."""
-        return self._learner.weights(), self._learner.updates
-
-    def get_state(self) -> dict[str, Any]:
-        """The learner's state."""
-        return self._learner.get_state()
-
-
 @dataclass
 class _Unroll:
-    """An unroll under way, or played and waiting for the learner."""
+    """An unroll under way, or played and waiting for the learner; without a rollout the start of an actor."""
 
     actor: int
     rollout: Any
@@ -135,18 +77,24 @@ class _Unroll:
 
 @dataclass
 class _Update:
-    """An update that the learner has been given."""
+    """An update that the learners have been given."""
 
-    figures: Any
+    figures: list[Any]
+    """References, one for each learner."""
     weights: Any
-    """References, as the next."""
+    """A reference."""
     steps: int
     deadline: float = float("inf")
-    """Until the learner begins with it there is none."""
+    """Until the learners begin with it there is none."""
+    outstanding: list[Any] = field(init=False)
+    """Those of the figures that have not come."""
+
+    def __post_init__(self) -> None:
+        self.outstanding = list(self.figures)
 
 
 class RayEngine:
-    """Starts Ray and everything on it; `close` leaves nothing running."""
+    """Starts Ray, or joins a cluster, and everything on it; `close` leaves nothing of it running."""
 
     def __init__(
         self,
@@ -158,51 +106,96 @@ class RayEngine:
         say: Callable[[str], None],
         traces: Path | None = None,
     ) -> None:
+        if ray.is_initialized():
+            raise UserError("Ray is running in this process already: call ray.shutdown() first, or use engine=inline")
         self._config = config
         self._interface = interface
         self._last_state = last_state
         self._should_stop = should_stop
         self._say = say
+        self._batch = config.learner.count * config.learner.rollouts_per_batch
+        self._who = "the learner" if config.learner.count == 1 else "a learner"
         self._restarts = 0
         self._learner_failures = 0
         self._updates = 0 if state is None else int(state["learner"]["updates"])
+        self._steps = 0 if state is None else int(state["learner"]["steps"])
         self._failures: dict[int, int] = {}
         self._generation = self._updates
-        device = learner_device(config)
-        num_actors, threads = share_cores(config, device)
-        if state is not None:
-            say("the games of a distributed run are not part of its checkpoints: their episodes start anew")
-        self._temporary = make_temporary_folder()
-        self._closed = False
-        try:
-            start_ray(config, num_actors, threads, self._temporary)
-            gpus = 1 if device == "cuda" else 0
-            learner_class: Any = ray.remote(num_cpus=threads, num_gpus=gpus)(LearnerProcess)
-            self._new_learner = functools.partial(learner_class.remote, config, interface, threads, device)
-            learner_state = None if state is None else state["learner"]
-            self._learner: Any = self._new_learner(learner_state, traces and traces / "learner.json.gz")
-            self._actor_class: Any = ray.remote(num_cpus=config.engine.actor_threads)(ActorProcess)
-            self._actors = {
-                number: self._start_actor(number, traces / "actor.json.gz" if traces and number == 0 else None)
-                for number in range(num_actors)
-            }
-            self._weights = self._learner.weights.remote()
-            with _as_raised_in_the_process():
-                self._wait_for_learner()
-        except BaseException:
-            self.close()
-            raise
+        self._actors: dict[int, Any] = {}
         self._playing: dict[Any, _Unroll] = {}  # by the reference of their `Played`
         self._ready: deque[_Unroll] = deque()  # rollouts waiting for the learner
         self._learning: deque[_Update] = deque()
         self._stale: set[Any] = set()  # under way with weights of a learner that died
-        self._steps = 0 if state is None else int(state["learner"]["steps"])
         self._dropped = 0
-        self._looked = time.monotonic()
         self._acting = dict.fromkeys(("acted_steps", "acting_seconds", "env_seconds", "acting_idle_seconds"), 0.0)
+        self._joined = config.engine.address is not None
+        self._looked = self._looked_for_nodes = time.monotonic()
+        self._closed = False
+        if state is not None:
+            say("the games of a distributed run are not part of its checkpoints: their episodes start anew")
+        if not self._joined:
+            self._device = own_device(config)
+            actors, self._threads = share_cores(config, self._device)
+            self._temporary = make_temporary_folder()
+        self._learners = Learners(config, interface)
+        actor_class: Any = ray.remote(ActorProcess)
+        self._new_actor = actor_class.options(
+            num_cpus=config.engine.actor_threads, scheduling_strategy="SPREAD", enable_task_events=False
+        )
+        try:
+            if config.engine.address is None:
+                start_ray(config, actors, config.learner.count * self._threads, self._temporary)
+            else:
+                join_ray(config.engine.address)
+                self._device = cluster_device(config, int(ray.cluster_resources().get("GPU", 0)))
+                self._threads = cluster_threads(config, self._device, cluster_cpus())
+                check_room(config, self._threads, cluster_cpus())
+                actors = cluster_actors(config, self._threads, cluster_cpus())
+            with _as_raised_in_the_process():
+                self._start(None if state is None else state["learner"], actors, traces)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, state: dict[str, Any] | None, actors: int, traces: Path | None = None) -> None:
+        """Start the learners and so many actors; one that cannot start says so here."""
+        trace = traces and traces / "learner.json.gz"
+        starting = self._learners.start(state, self._threads, self._device, trace)
+        if not self._joined:
+            self._add_actors(actors, traces)
+        self._wait_for(starting)
+        self._weights = self._learners.weights()
+        if self._joined:
+            self._add_actors(actors, traces)
+            self._patient_until = time.monotonic() + PATIENCE_SECONDS
+
+    def _wait_for(self, starting: list[Any]) -> None:
+        """Until all learners have started, or a stop is asked for."""
+        self._has_learners = False
+        patient_until = time.monotonic() + PATIENCE_SECONDS
+        while starting and not self._should_stop():
+            started, starting = ray.wait(starting, timeout=POLL_SECONDS)
+            for reference in started:
+                ray.get(reference)
+            if self._joined and time.monotonic() > patient_until:
+                patient_until = float("inf")
+                needed = f"{self._threads} of a node's CPUs" + " and a GPU" * (self._device == "cuda")
+                self._say(f"waiting for a place on the cluster: each learner needs {needed}")
+        self._has_learners = not starting
+
+    def _add_actors(self, count: int, traces: Path | None = None) -> None:
+        for number in range(len(self._actors), len(self._actors) + count):
+            self._start_actor(number, traces / "actor.json.gz" if traces and number == 0 else None)
+
+    def _start_actor(self, number: int, trace: Path | None = None) -> None:
+        seed = actor_seed(self._config.seed, number, self._generation + self._restarts)
+        actor = self._actors[number] = self._new_actor.remote(self._config, self._interface, seed, trace)
+        # On a cluster it may wait for a place, however long.
+        deadline = float("inf") if self._joined else time.monotonic() + self._config.engine.timeout
+        self._playing[actor.ready.remote()] = _Unroll(number, None, self._updates, deadline)
 
     def update(self) -> dict[str, Any] | None:
-        """Keep the actors playing until the learner has finished an update."""
+        """Keep the actors playing until the learners have finished an update."""
         with _as_raised_in_the_process():
             return self._update()
 
@@ -212,44 +205,52 @@ class RayEngine:
             if stopping and not self._learning:
                 return None
             if not stopping:
+                self._look_at_cluster()
                 self._keep_busy()
             self._replace_who_hangs()
             # Once a stop is asked for, only updates under way are waited for: their figures belong to the checkpoint.
             waiting = [] if stopping else list(self._playing)
             if self._learning:
-                waiting.append(self._learning[0].figures)
+                waiting += self._learning[0].outstanding
             finished, _ = ray.wait(waiting, num_returns=1, timeout=POLL_SECONDS, fetch_local=False)
             for reference in finished:
-                if self._learning and reference == self._learning[0].figures:
-                    try:
-                        figures: dict[str, Any] = ray.get(reference)
-                    except RayActorError as error:
-                        self._restart_learner(error)
-                        break
-                    return self._finish(figures)
-                self._collect(reference)
+                if reference in self._playing:
+                    self._collect(reference)
+                    continue
+                update = self._learning[0]
+                try:
+                    ray.get(reference)
+                except (RayActorError, LearnerLostError) as error:
+                    self._restart_learners(error)
+                    break
+                except ObjectLostError as error:
+                    self._lose_batch(error)
+                    break
+                update.outstanding.remove(reference)
+                if not update.outstanding:
+                    return self._finish(join_figures([ray.get(figures) for figures in update.figures]))
 
     def _finish(self, figures: dict[str, Any]) -> dict[str, Any]:
-        """The learner has finished an update: its weights are the newest now."""
+        """The learners have finished an update: their weights are the newest now."""
         self._weights = self._learning.popleft().weights
         self._updates, self._steps = figures["updates"], figures["steps"]
         self._learner_failures = 0
         self._begin_next()
         if not self._should_stop():
-            self._keep_busy()  # actors and learner work on while the driver reports
+            self._keep_busy()  # actors and learners work on while the driver reports
         acting, self._acting = self._acting, dict.fromkeys(self._acting, 0.0)
         counts = {"queue": self._waiting(), "restarts": self._restarts, "dropped_rollouts": self._dropped}
-        return figures | acting | counts | {"actors": len(self._actors)}
+        starting = sum(unroll.rollout is None for unroll in self._playing.values())
+        return figures | acting | counts | {"actors": len(self._actors) - starting}
 
     def _begin_next(self) -> None:
         if self._learning:
             self._learning[0].deadline = time.monotonic() + self._config.engine.timeout
 
     def _keep_busy(self) -> None:
-        batch = self._config.learner.rollouts_per_batch
         while self._has_batch() and len(self._learning) < UPDATES_UNDER_WAY and not self._spent():
-            unrolls = [self._ready.popleft() for _ in range(batch)]
-            figures, weights = self._learner.update.remote(*(unroll.rollout for unroll in unrolls))
+            unrolls = [self._ready.popleft() for _ in range(self._batch)]
+            figures, weights = self._learners.update([unroll.rollout for unroll in unrolls])
             self._learning.append(_Update(figures, weights, sum(each.played.steps for each in unrolls if each.played)))
             if len(self._learning) == 1:
                 self._begin_next()
@@ -257,7 +258,7 @@ class RayEngine:
             return
         playing = {unroll.actor for unroll in self._playing.values()}
         for number in [number for number in self._actors if number not in playing]:
-            if self._waiting() >= batch * self._config.engine.max_queued_batches:
+            if self._waiting() >= self._batch * self._config.engine.max_queued_batches:
                 break
             # Behind all others now: whoever has waited longest plays next.
             actor = self._actors[number] = self._actors.pop(number)
@@ -266,8 +267,8 @@ class RayEngine:
             self._playing[played] = _Unroll(number, rollout, self._updates, deadline)
 
     def _waiting(self) -> int:
-        """Rollouts that wait for the learner, those among them that it has been given and not begun with."""
-        return len(self._ready) + self._config.learner.rollouts_per_batch * max(len(self._learning) - 1, 0)
+        """Rollouts that wait for the learners, those among them that they have been given and not begun with."""
+        return len(self._ready) + self._batch * max(len(self._learning) - 1, 0)
 
     def _has_batch(self) -> bool:
         """Whether enough rollouts are ready; those whose weights are too old by now are dropped, and counted."""
@@ -277,11 +278,30 @@ class RayEngine:
             fresh = [unroll for unroll in self._ready if unroll.updates >= oldest]
             self._dropped += len(self._ready) - len(fresh)
             self._ready = deque(fresh)
-        return len(self._ready) >= self._config.learner.rollouts_per_batch
+        return len(self._ready) >= self._batch
 
     def _spent(self) -> bool:
         """Whether the updates under way spend the budget."""
         return self._steps + sum(update.steps for update in self._learning) >= self._config.total_steps
+
+    def _look_at_cluster(self) -> None:
+        """More actors on a cluster that has grown, where their number follows from it.
+
+        Who waits for a place, because a node has gone, finds it on a new one without our doing.
+        """
+        now = time.monotonic()
+        if not self._joined or now < self._looked_for_nodes + LOOK_SECONDS:
+            return
+        self._looked_for_nodes = now
+        if now > self._patient_until:
+            self._patient_until = float("inf")
+            if sum(unroll.rollout is None for unroll in self._playing.values()) == len(self._actors):
+                needed = f"{self._config.engine.actor_threads} of a node's CPUs"
+                self._say(f"waiting for a place on the cluster: each actor needs {needed}")
+        more = cluster_actors(self._config, self._threads, cluster_cpus()) - len(self._actors)
+        if more > 0:
+            self._add_actors(more)
+            self._say(f"the cluster has grown: {len(self._actors)} actors now")
 
     def _replace_who_hangs(self) -> None:
         """Kill what has made no progress for too long; its end is then seen, and mended, like any other."""
@@ -302,104 +322,106 @@ class RayEngine:
                 ray.kill(self._actors[unroll.actor])
         if self._learning and now > self._learning[0].deadline:
             self._learning[0].deadline = float("inf")
-            self._say(f"the learner {after}")
-            ray.kill(self._learner)
+            self._say(f"{self._who} {after}")
+            self._learners.kill()
 
     def _collect(self, done: Any) -> None:
-        """A rollout is ready, or its actor died: then another takes its place."""
+        """An actor has started or its rollout is ready, or it died: then another takes its place."""
         unroll = self._playing.pop(done)
-        number = unroll.actor
+        number, is_stale = unroll.actor, done in self._stale
+        self._stale.discard(done)
         try:
-            unroll.played = played = ray.get(done)
+            result = ray.get(done)
         except RayActorError as error:
-            self._stale.discard(done)
             self._failures[number] = self._failures.get(number, 0) + 1
             if self._failures[number] > MAX_RESTARTS_WITHOUT_ROLLOUT:
-                raise UserError(f"actor {number} died {self._failures[number]} times in a row: {error}") from error
+                raise UserError(
+                    f"actor {number} died {self._failures[number]} times in a row: {_reason(error)}"
+                ) from error
             self._restarts += 1
             self._say(f"actor {number} died and was replaced")
-            self._actors[number] = self._start_actor(number)
+            self._start_actor(number)
             return
+        except ObjectLostError as error:  # the weights, with the node of the learner that gave them
+            self._restart_learners(error)
+            return
+        if unroll.rollout is None:
+            return
+        unroll.played = played = result
         self._failures[number] = 0
         self._acting["acted_steps"] += played.steps
         self._acting["acting_seconds"] += played.seconds
         self._acting["env_seconds"] += played.env_seconds
         self._acting["acting_idle_seconds"] += played.idle_seconds
-        if done in self._stale:
-            self._stale.remove(done)
-        else:
+        if not is_stale:
             self._ready.append(unroll)
 
-    def _restart_learner(self, error: RayActorError) -> None:
-        """The learner died: another goes on from the last checkpoint, or from the start where there is none.
+    def _lose_batch(self, error: ObjectLostError) -> None:
+        """A rollout was lost, with its node, on the way to its learner."""
+        if self._config.learner.count > 1:  # the others have begun, and wait for the one that cannot
+            self._restart_learners(error)
+            return
+        self._learning.popleft()
+        self._dropped += self._batch
+        self._begin_next()
+
+    def _restart_learners(self, error: Exception) -> None:
+        """A learner died: all go on from the last checkpoint, or from the start where there is none.
 
         What was acted meanwhile came from weights that no longer exist, so it is dropped.
         """
         self._learner_failures += 1
         if self._learner_failures > MAX_RESTARTS_WITHOUT_ROLLOUT:
-            raise UserError(f"the learner died {self._learner_failures} times in a row: {error}") from error
+            times = f"{self._learner_failures} times in a row"
+            raise UserError(f"{self._who} died {times}: {_reason(error)}") from error
         state = self._last_state()
         updates = 0 if state is None else int(state["learner"]["updates"])
-        lost_batches = len(self._learning) * self._config.learner.rollouts_per_batch
-        dropped = len(self._ready) + len(self._playing) + lost_batches
-        self._learner = self._new_learner(None if state is None else state["learner"])
-        self._weights = self._learner.weights.remote()
+        under_way = sum(unroll.rollout is not None for unroll in self._playing.values())
+        dropped = len(self._ready) + under_way + len(self._learning) * self._batch
         self._learning.clear()
         self._ready.clear()
         self._dropped += dropped
         self._steps = 0 if state is None else int(state["learner"]["steps"])
-        self._stale.update(self._playing)
         self._restarts += 1
         where = "from the start" if state is None else f"from the checkpoint after {updates:,} updates"
         lost = self._updates - updates
-        self._say(f"the learner died and goes on {where}: {lost:,} updates lost, {dropped} rollouts dropped")
+        goes = "goes" if self._config.learner.count == 1 else "all go"
+        self._say(f"{self._who} died and {goes} on {where}: {lost:,} updates lost, {dropped} rollouts dropped")
         self._updates = updates
+        actors = 0
+        if self._joined:
+            # The cluster may be another by now, and actors may have taken the learners' room.
+            actors = len(self._actors)
+            for actor in self._actors.values():
+                ray.kill(actor)
+            self._actors.clear()
+            self._playing.clear()
+            self._threads = cluster_threads(self._config, self._device, cluster_cpus())
+        self._stale.update(self._playing)
         try:
-            self._wait_for_learner()
-        except RayActorError as again:
-            self._restart_learner(again)
-
-    def _wait_for_learner(self) -> None:
-        """Until a new learner has its weights, or a stop is asked for; one that cannot start says so here."""
-        while not self._should_stop():
-            if ray.wait([self._weights], timeout=POLL_SECONDS)[0]:
-                ray.get(self._weights)
-                return
-
-    def _start_actor(self, number: int, trace: Path | None = None) -> Any:
-        seed = actor_seed(self._config.seed, number, self._generation + self._restarts)
-        return self._actor_class.remote(self._config, self._interface, seed, trace)
+            self._start(None if state is None else state["learner"], actors)
+        except (RayActorError, LearnerLostError) as again:
+            self._restart_learners(again)
 
     def get_state(self) -> dict[str, Any] | None:
-        """The learner's state, after the updates under way; None where it has died, which `update` will mend."""
+        """The learners' state, after the updates under way; None where one has died, which `update` will mend."""
+        if not self._has_learners:
+            return None
         try:
             with _as_raised_in_the_process():
-                return {"learner": ray.get(self._learner.get_state.remote(), timeout=self._config.engine.timeout)}
-        except (ProcessDiedError, GetTimeoutError):
+                return {"learner": ray.get(self._learners.get_state(), timeout=self._config.engine.timeout)}
+        except (ProcessDiedError, ObjectLostError, GetTimeoutError):
             return None
 
     def close(self) -> None:
-        """Stop Ray with all its processes and remove its temporary files; Ctrl-C does not cut it short."""
-        if not self._closed:
+        """End all processes of the run, Ray's with them unless the cluster was joined; Ctrl-C does not cut it short."""
+        if self._closed:
+            return
+        if self._joined:
+            leave_ray([*self._learners.processes, *self._actors.values()])
+        else:
             stop_ray(self._temporary)
-            self._closed = True
-
-
-def share_cores(config: Config, device: str) -> tuple[int, int]:
-    """Number of actors and of the learner's threads, from the machine's cores where not configured.
-
-    On a CPU learning costs about twice what acting does. The learner gets a thread for every core all the same: what
-    the actors leave of their cores it takes, and as they wait for it they leave what it needs.
-    """
-    cores = available_cores()
-    threads = config.engine.learner_threads
-    if threads is None:
-        threads = 1 if device == "cuda" else cores
-    actors = config.actor.num_actors
-    if actors is None:
-        share = cores - 1 if device == "cuda" else ACTORS_SHARE * cores
-        actors = max(1, round(share / config.engine.actor_threads))
-    return actors, threads
+        self._closed = True
 
 
 class ProcessDiedError(UserError):
@@ -416,5 +438,10 @@ def _as_raised_in_the_process() -> Iterator[None]:
             raise error.cause from error
         raise UserError(f"a process of the run failed: {error.cause}") from error
     except RayActorError as error:
-        first = str(error).splitlines()[0]
-        raise ProcessDiedError(f"a process of the run died (killed, or out of memory): {first}") from error
+        raise ProcessDiedError(f"a process of the run died: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why a process died, in one line; an error in its constructor stands in Ray's last."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if "creation task" in lines[0] else f"killed, or out of memory ({lines[0]})"

@@ -1,4 +1,4 @@
-"""Ray itself: set up and started for one run alone, stopped with everything it started."""
+"""Ray itself: started for one run alone and stopped with everything it started, or a running cluster that is joined."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 # Ray keeps a record of every task for its dashboard: several kilobytes an update, and a third of a small one's time.
 os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
+# What went wrong in a process is the engine's to say.
+os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a process without a GPU keeps its CUDA variables
 import ray
 from ray._private import services
@@ -33,6 +36,7 @@ from rmc_rl.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 CLOSE_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
 
 
 def _processes_of_ray(temporary: str) -> list[psutil.Process]:
@@ -93,33 +97,81 @@ def start_ray(config: Config, num_actors: int, learner_threads: int, temporary: 
     Raises:
         UserError: Ray is running in this process already, or does not start.
     """
-    if ray.is_initialized():
-        raise UserError("Ray is running in this process already: call ray.shutdown() first, or use engine=inline")
     needed = num_actors * config.engine.actor_threads + learner_threads
-    terminate = signal.getsignal(signal.SIGTERM)
     try:
         with _process_groups_of_their_own():
-            ray.init(
+            _connect(
                 address="local",
                 num_cpus=max(needed, available_cores()),
                 object_store_memory=config.engine.object_store_mb * 2**20,
                 include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
                 _node_ip_address=LOOPBACK,
                 _temp_dir=temporary,
             )
     except Exception as error:
         raise UserError(f"Ray does not start ({error}): engine=inline trains without it") from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place, which leaves without saving
     address = ray.util.get_node_ip_address()
     if address != LOOPBACK:
         raise UserError(
             f"Ray would listen on {address}, open to the network, because ray was imported before rmc_rl: "
             "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 in the environment, or use engine=inline"
         )
+
+
+def join_ray(address: str) -> None:
+    """Connect to a running cluster, of which this machine is a node.
+
+    Args:
+        address: host:port, or ``auto``: RAY_ADDRESS, or where ``ray start`` was last called for on this machine. What
+            Ray itself means by ``auto`` may be the Ray of another run.
+
+    Raises:
+        UserError: there is no such cluster, or it does not let this process in.
+    """
+    if address == "auto":
+        found = os.environ.get("RAY_ADDRESS") or services.find_bootstrap_address(None)
+        if found is None:
+            raise UserError(
+                "engine.address=auto, but `ray start` has started nothing on this machine: start a cluster with "
+                "`ray start --head`, name one by engine.address=host:port, or leave engine.address out"
+            )
+        address = found
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except (OSError, ValueError) as error:  # Ray would try for two minutes, and then end this process
+        raise UserError(f"no Ray cluster answers at {address} ({error}): `ray status` says whether it runs") from error
+    try:
+        _connect(address=address)
+    except Exception as error:
+        if "uthenticat" in f"{error} {error.__cause__}":
+            remedy = "it wants RAY_AUTH_MODE=token in the environment, and its token in ~/.ray/auth_token"
+        else:
+            remedy = f"this machine must be a node of it, `ray start --address={address}`"
+        what = str(error).partition(". ")[0]
+        raise UserError(f"the Ray cluster at {address} cannot be joined ({what}): {remedy}") from error
+
+
+def leave_ray(processes: Iterable[Any]) -> None:
+    """End these processes of ours and disconnect from the cluster, which goes on; Ctrl-C does not cut it short."""
+    with _undisturbed():
+        for process in processes:
+            ray.kill(process)
+        ray.shutdown()
+
+
+def cluster_cpus() -> list[float]:
+    """CPUs of each node that is there."""
+    return [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+
+
+def _connect(**arguments: Any) -> None:
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)  # Ray puts its own in place, which leaves without saving
 
 
 @contextlib.contextmanager

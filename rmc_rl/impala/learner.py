@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,6 +32,11 @@ _LOSS_FIGURES = (
 """What the logs call the fields of `Loss`."""
 
 
+def alone(tensors: list[Tensor]) -> list[Tensor]:
+    """The sum of each tensor over all learners, where there is one."""
+    return tensors
+
+
 class Learner:
     """Agent, optimiser and V-trace loss on one device.
 
@@ -45,9 +50,18 @@ class Learner:
         total_steps: the budget, which the schedules are a share of.
         device: where it learns.
         threads: parts worked on at a time; more than one on a CPU only.
+        all_reduce: gives the sum of each tensor over all learners that share a batch (`rmc_rl.impala.data_parallel`).
     """
 
-    def __init__(self, agent: Agent, config: LearnerConfig, total_steps: int, device: str, threads: int = 1) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        config: LearnerConfig,
+        total_steps: int,
+        device: str,
+        threads: int = 1,
+        all_reduce: Callable[[list[Tensor]], list[Tensor]] = alone,
+    ) -> None:
         self.agent = agent.to(device)
         self.config = config
         self.total_steps = total_steps
@@ -56,6 +70,7 @@ class Learner:
         self.steps = 0  # valid environment steps learnt from
         self.updates = 0
         self._parameters = list(self.agent.parameters())
+        self._all_reduce = all_reduce
         self._steps_at: deque[tuple[int, int]] = deque(maxlen=VERSIONS_REMEMBERED)  # (updates, steps learnt from)
         self._threads: ThreadPoolExecutor | None = None
         if threads > 1 and self.device.type == "cpu":
@@ -65,7 +80,8 @@ class Learner:
     def update(self, rollouts: Sequence[Rollout]) -> dict[str, Any]:
         """Learn from these rollouts; returns the figures of this update (see the glossary in `rmc_rl.metrics`).
 
-        Their fields may be arrays, or tensors on any device.
+        Their fields may be arrays, or tensors on any device. Where several learners share the batch these are the
+        share of this one; loss, gradients and steps are those of the whole.
 
         Raises:
             NonFiniteLossError: the loss is not finite; the weights are those of the update before.
@@ -83,8 +99,9 @@ class Learner:
             group["lr"] = learning_rate
 
         batch = join(rollouts)
-        count = self._tensor(batch.valid).sum()
-        loss = self._put_gradients(batch, count, entropy_cost)
+        valid = self._tensor(batch.valid)
+        ((count, learnt),) = self._all_reduce([torch.stack([valid.sum(), valid[config.burn_in :].sum()])])
+        loss = self._put_gradients(batch, learnt, entropy_cost)
         limit = config.max_grad_norm if config.max_grad_norm is not None else math.inf
         grad_norm = torch.nn.utils.clip_grad_norm_(self._parameters, limit)
         # One transfer, the only one that waits for the device.
@@ -98,6 +115,8 @@ class Learner:
                 "the weights were left as they were; a smaller learner.learning_rate helps"
             )
         self.optimizer.step()
+        if self.agent.value.normalise:
+            self.agent.value.follow(*moments)
 
         steps = int(counted)
         lags = [self.updates - rollout.weights_version for rollout in rollouts]
@@ -139,30 +158,31 @@ class Learner:
             figures = figures + more
             # A parameter without influence has no gradient in any part.
             torch._foreach_add_([x for x in total if x is not None], [x for x in gradients if x is not None])
-        for parameter, gradient in zip(self._parameters, total, strict=True):
-            parameter.grad = gradient
+        *summed, figures = self._all_reduce([*(x for x in total if x is not None), figures])
+        gradient = iter(summed)
+        for parameter, own in zip(self._parameters, total, strict=True):
+            parameter.grad = None if own is None else next(gradient)
         return figures
 
     def _gradients(self, part: Rollout, count: Tensor, entropy_cost: float) -> tuple[tuple[Tensor | None, ...], Tensor]:
-        """The gradients of a part of a batch of ``count`` valid steps, and its share of the figures."""
-        output, _ = self.agent(
-            map_tree(self._tensor, part.observation),
-            self._tensor(part.last_action),
-            self._tensor(part.last_reward),
-            self._tensor(part.reset),
-            map_tree(self._tensor, part.core_state),
-        )
+        """The gradients of a part of a batch with ``count`` steps to learn from, and its share of the figures."""
+        burn_in = self.config.burn_in
+        rows = map_tree(self._tensor, (part.observation, part.last_action, part.last_reward, part.reset))
+        core_state = map_tree(self._tensor, part.core_state)
+        if burn_in > 0:
+            with torch.no_grad():
+                _, core_state = self.agent(*map_tree(lambda x: x[:burn_in], rows), core_state)
+            rows = map_tree(lambda x: x[burn_in:], rows)
+        output, _ = self.agent(*rows, core_state)
+        played = (part.action, part.reward, part.terminated, part.behaviour_log_prob, part.valid)
         loss = impala_loss(
             output,
-            self._tensor(part.action),
-            self._tensor(part.reward),
-            self._tensor(part.terminated),
-            self._tensor(part.behaviour_log_prob),
-            self._tensor(part.valid),
+            *(self._tensor(x[burn_in:]) for x in played),
             actions=self.agent.actions,
             config=self.config,
             entropy_cost=entropy_cost,
             count=count,
+            value_scale=self.agent.value.scale,
         )
         gradients = torch.autograd.grad(loss.total, self._parameters, allow_unused=True)
         return gradients, torch.stack([figure.detach().double() for figure in vars(loss).values()])

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from rmc_rl.config import EnvConfig, make_config
 from rmc_rl.environment import find_spec, make_single, make_vector
@@ -242,6 +243,137 @@ def test_spaces_no_agent_can_handle_are_refused() -> None:
         with pytest.raises(UserError, match=r"the action space Dict.* is not supported"):
             make(_env("test/Strange-v0", action=spaces.Dict(a=spaces.Discrete(2))))
     assert Strange.opened == 0  # what was opened to look at it is closed again
+
+
+# Wrappers, batches, the agent's language
+
+
+def test_wrappers_are_applied_innermost_first() -> None:
+    config = _env("CartPole-v1")
+    config.wrappers = [{"name": "TimeLimit", "max_episode_steps": 3}, "FlattenObservation", "NormalizeReward"]
+    single = make_single(config)
+    assert type(single).__name__ == "NormalizeReward"
+    assert type(single.env).__name__ == "FlattenObservation"  # type: ignore[attr-defined]
+    vector = make_vector(config, 2)
+    assert isinstance(vector.unwrapped, SyncVectorEnv), "wrappers are for single ones"
+    vector.reset(seed=0)
+    ended = [vector.step(np.array([0, 1]))[3].all() for _ in range(3)]
+    assert ended == [False, False, True]
+    vector.close()
+    single.close()
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "message"),
+    [
+        ("FlatenObservation", "unknown wrapper 'FlatenObservation': did you mean 'FlattenObservation'"),
+        ("__doc__", "unknown wrapper '__doc__'"),
+        (3, "env.wrappers: 3 is no wrapper: a name"),
+        ({"max_episode_steps": 3}, "is no wrapper: a name"),
+        ({"name": "TimeLimit", "steps": 3}, "cannot be made: TypeError"),
+        ("os:path", "the wrapper 'os:path' names the module 'os', whose code would be run: add trust=true"),
+        ("gymnasium:Nope", "unknown wrapper 'gymnasium:Nope'"),
+    ],
+)
+def test_wrappers_that_cannot_be_applied(wrapper: Any, message: str) -> None:
+    config = _env("CartPole-v1")
+    config.wrappers = [wrapper]
+    for make in (make_vector_of_two, make_single):
+        with pytest.raises(UserError) as caught:
+            make(config)
+        assert message in str(caught.value)
+
+
+def test_a_wrapper_of_ones_own() -> None:
+    config = _env("CartPole-v1")
+    config.wrappers = ["tests.rmc_rl.hidden:PositionsOnly"]
+    with pytest.raises(UserError, match="add trust=true"):
+        make_vector(config, 2)
+    env = make_vector(config, 2, trust=True)
+    assert env.single_observation_space.shape == (2,)
+    env.close()
+
+
+def test_games_in_processes_of_their_own() -> None:
+    config = _env("CartPole-v1")
+    found = {}
+    for kind in ("sync", "async"):
+        config.vectorization = kind
+        env = make_vector(config, 2)
+        observation, _ = env.reset(seed=[3, 4])  # type: ignore[arg-type]
+        rows = [observation.copy()] + [env.step(np.array([0, 1]))[0].copy() for _ in range(20)]
+        found[kind] = np.stack(rows)
+        if kind == "async":
+            processes = env.unwrapped.processes  # type: ignore[attr-defined]
+            assert len({process.pid for process in processes}) == 2
+        env.close()
+    np.testing.assert_array_equal(found["sync"], found["async"])
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_a_batch_of_its_own_can_be_asked_for() -> None:
+    config = _env("MountainCar-v0")
+    config.vectorization = "native"
+    with pytest.raises(UserError, match=r"'MountainCar-v0' cannot be made a batch \(it has none of its own\)"):
+        make_vector(config, 2)
+    config = _env("CartPole-v1")
+    config.vectorization = "native"
+    make_vector(config, 2).close()
+    config.wrappers = ["FlattenObservation"]
+    with pytest.raises(UserError, match="wrappers are for single ones"):
+        make_vector(config, 2)
+
+
+class SameStep(SyncVectorEnv):
+    """A batch that resets itself in the step that ends an episode."""
+
+    def __init__(self, num_envs: int = 1, **kwargs: Any) -> None:
+        super().__init__([Strange] * num_envs, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def test_a_batch_that_resets_itself_otherwise_is_replaced_or_refused() -> None:
+    gymnasium.register("test/Both-v0", entry_point=Strange, vector_entry_point=SameStep)
+    gymnasium.register("test/Batch-v0", vector_entry_point=SameStep)
+    try:
+        env = make_vector(_env("test/Both-v0"), 2)
+        assert env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+        env.close()
+        with pytest.raises(UserError, match=r"'test/Batch-v0' resets itself in mode .*SAME_STEP"):
+            make_vector(_env("test/Batch-v0"), 2)
+    finally:
+        del gymnasium.registry["test/Both-v0"], gymnasium.registry["test/Batch-v0"]
+
+
+def test_a_known_package_is_imported_by_the_id_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "minigrid.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control import CartPoleEnv\n"
+        "gymnasium.register('MiniGrid-Test-v0', entry_point=CartPoleEnv)\n"
+    )
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "minigrid", None)  # as where it is not installed
+        with pytest.raises(UserError, match="the environment 'MiniGrid-Test-v0' cannot be imported"):
+            find_spec(_env("MiniGrid-Test-v0"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "minigrid", raising=False)
+    assert find_spec(_env("MiniGrid-Test-v0")).id == "MiniGrid-Test-v0"
+    del gymnasium.registry["MiniGrid-Test-v0"], sys.modules["minigrid"]
+
+
+@pytest.mark.usefixtures("_strange")
+def test_environments_speak_the_agents_language() -> None:
+    config = _env("test/Strange-v0", observation=spaces.Discrete(4, start=3), action=spaces.Box(-2, 2, (1, 2)))
+    env = make_vector(config, 3)
+    observation, _ = env.reset(seed=0)
+    assert observation.dtype == np.int64
+    assert ((observation >= 0) & (observation < 4)).all()
+    env.step(np.zeros((3, 2), np.float32))
+    env.close()
+    single = make_single(config)
+    single.reset(seed=0)
+    observation, *_ = single.step(np.zeros(2, np.float32))
+    assert 0 <= observation < 4
+    single.close()
 
 
 def test_importing_the_framework_imports_no_games() -> None:

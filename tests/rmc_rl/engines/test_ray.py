@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -15,11 +14,15 @@ import psutil
 import pytest
 
 from rmc_rl.config import Config, EnvConfig, make_config
-from rmc_rl.engines.ray import RayEngine, share_cores
+from rmc_rl.engines.ray import RayEngine
+from rmc_rl.engines.ray_workers import Learners
 from rmc_rl.errors import UserError
 from tests.leftovers import Watch, nothing_is_left
 from tests.rmc_rl.engines.raising import Raising
 from tests.spaces import discrete_interface
+
+# isort: split
+import ray
 
 SMALL = ("actor.num_envs=4", "actor.unroll_length=8", "core.head_size=8")
 VIEWPORT = discrete_interface((5, 5, 3), 5)
@@ -125,6 +128,44 @@ def test_a_killed_learner_goes_on_from_the_last_checkpoint(watch: Watch) -> None
     )
 
 
+@pytest.mark.ray
+@pytest.mark.slow
+def test_several_learners_hold_the_same_weights_and_go_on_together(watch: Watch) -> None:
+    saved: dict[str, Any] = {}
+    words = ("learner.count=2", "learner.rollouts_per_batch=2", "actor.num_actors=1", "device=cpu")
+    engine, said = make(*words, saved=saved)
+    try:
+        figures = [engine.update() for _ in range(3)]
+        saved["state"] = engine.get_state()
+        kept = int(saved["state"]["learner"]["updates"])
+        listening = {
+            connection.laddr.ip.removeprefix("::ffff:")
+            for process in watch.processes()
+            for connection in process.net_connections(kind="inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        victim, other = [process for process in watch.processes() if process.name().startswith("ray::Learner")]
+        victim.kill()
+        deadline = time.monotonic() + 60
+        while not said and time.monotonic() < deadline:
+            figures.append(engine.update())
+        figures += [engine.update() for _ in range(2)]
+        survived = other.is_running()
+        weights = ray.get([learner.weights.remote() for learner in engine._learners.processes])
+    finally:
+        engine.close()
+    assert all(entry and entry["batch_steps"] > 2 * 4 * 8 for entry in figures), "four rollouts of 4 x 8 steps"
+    assert listening == {"127.0.0.1"}
+    assert len(said) == 1
+    assert said[0].startswith(f"a learner died and all go on from the checkpoint after {kept} updates: ")
+    assert [entry["updates"] for entry in figures if entry][-3:] == [kept + 1, kept + 2, kept + 3]
+    assert not survived
+    (first, updates), (second, same_updates) = weights
+    assert updates == same_updates
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name])
+
+
 class Stumbling(Raising):
     """Raises once on the way, before it raises for good."""
 
@@ -216,20 +257,25 @@ def test_a_start_that_is_interrupted_leaves_nothing(monkeypatch: pytest.MonkeyPa
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_ray_that_runs_in_this_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.shutdown", lambda: ended.append(True))
+    for address in ("null", "auto"):
+        with pytest.raises(UserError, match=r"running in this process already: call ray\.shutdown"):
+            make(f"engine.address={address}")
+    assert not ended
+
+
 def test_a_start_that_is_stopped_does_not_wait_for_the_learner(monkeypatch: pytest.MonkeyPatch) -> None:
-    process = SimpleNamespace(weights=SimpleNamespace(remote=object))  # weights that never come
     monkeypatch.setattr("rmc_rl.engines.ray.start_ray", lambda *_: None)
-    monkeypatch.setattr("ray.remote", lambda **_: lambda _: SimpleNamespace(remote=lambda *_: process))
-    polls, waits = iter([False, False, True]), iter([([], []), ([], [])])
-    monkeypatch.setattr("ray.wait", lambda references, timeout: next(waits))
+    monkeypatch.setattr(Learners, "start", lambda *_: [object()])  # which is never finished
+    monkeypatch.setattr(Learners, "weights", lambda _: None)
+    monkeypatch.setattr(RayEngine, "_start_actor", lambda *_: None)
+    polls, waits = iter([False, False, True]), list[float]()
+    monkeypatch.setattr("ray.wait", lambda references, timeout: waits.append(timeout) or ([], references))
     engine = RayEngine(make_config(*SMALL), VIEWPORT, None, lambda: None, lambda: next(polls, True), print)
+    assert len(waits) == 2
     assert engine.update() is None
+    assert engine.get_state() is None
     engine.close()
-
-
-def test_the_learner_may_use_every_core_and_actors_their_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cores, expected in {1: (1, 1), 2: (1, 2), 4: (2, 4), 16: (6, 16)}.items():
-        monkeypatch.setattr("rmc_rl.engines.ray.available_cores", lambda cores=cores: cores)
-        assert share_cores(make_config(), "cpu") == expected
-    assert share_cores(make_config(), "cuda") == (15, 1)
-    assert share_cores(make_config("actor.num_actors=7", "engine.learner_threads=2"), "cpu") == (7, 2)

@@ -52,30 +52,26 @@ def simulate(
     done = SimpleNamespace(updates=0)
     engine = object.__new__(RayEngine)
 
-    def remote(function: Any) -> Any:
-        method = SimpleNamespace(remote=function)
-        method.options = lambda **_: method
-        return method
-
     def actor(number: int) -> Any:
         def unroll(weights: Any) -> tuple[Any, Reference]:
             world.unrolls[number] += 1
             duration = slow.get(number, 1.0)
             return Reference(0.0, weights), world.task(f"actor {number}", duration, Played(100, duration, 0.0, 0.0))
 
-        return SimpleNamespace(unroll=remote(unroll))
+        return SimpleNamespace(unroll=SimpleNamespace(remote=unroll))
 
-    def update(*rollouts: Reference) -> tuple[Reference, int]:
+    def update(rollouts: list[Reference]) -> tuple[list[Reference], int]:
         done.updates += 1
         world.given_early += world.free.get("learner", 0.0) > world.now
         world.lags += [done.updates - 1 - rollout.value for rollout in rollouts]
         figures = {"updates": done.updates, "steps": 100 * done.updates}
-        return world.task("learner", learner_time, figures), done.updates
+        return [world.task("learner", learner_time, figures)], done.updates
 
     engine._config = make_config(*words)
+    engine._batch, engine._joined = engine._config.learner.rollouts_per_batch, False
     engine._should_stop = lambda: False
     engine._actors = {number: actor(number) for number in range(actors)}
-    engine._learner = SimpleNamespace(update=remote(update))
+    engine._learners = SimpleNamespace(update=update)
     engine._weights = 0
     engine._playing, engine._ready, engine._learning, engine._stale = {}, deque(), deque(), set()
     engine._failures, engine._restarts, engine._learner_failures = {}, 0, 0
@@ -151,16 +147,45 @@ def test_rollouts_that_are_too_old_are_dropped_and_counted() -> None:
     assert free.dropped == 0
 
 
+def test_a_cluster_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a place is mentioned once; where the cluster has grown more actors are started."""
+    clock, said, nodes = {"now": 1000.0}, list[str](), [2.0, 1.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
+    monkeypatch.setattr(module, "cluster_cpus", lambda: nodes)
+    engine = object.__new__(RayEngine)
+    engine._config, engine._say = make_config("engine.address=auto"), said.append
+    engine._joined, engine._threads, engine._looked_for_nodes, engine._patient_until = True, 1, 1000.0, 1020.0
+    engine._actors = {0: None, 1: None}
+    engine._playing = {number: module._Unroll(number, None, 0, float("inf")) for number in engine._actors}
+    monkeypatch.setattr(engine, "_start_actor", lambda number, _: engine._actors.update({number: None}))
+    for _ in range(40):
+        clock["now"] += 1.0
+        engine._look_at_cluster()
+    assert said == ["waiting for a place on the cluster: each actor needs 1 of a node's CPUs"]
+    nodes.append(4.0)
+    engine._look_at_cluster()
+    assert len(engine._actors) == 2, "it was looked at a moment ago"
+    clock["now"] += 5.0
+    engine._look_at_cluster()
+    assert list(engine._actors) == [0, 1, 2, 3, 4, 5]
+    assert said[1:] == ["the cluster has grown: 6 actors now"]
+    nodes.clear()  # who has no place waits
+    clock["now"] += 5.0
+    engine._look_at_cluster()
+    assert len(engine._actors) == 6
+    assert len(said) == 2
+
+
 def test_who_makes_no_progress_is_killed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[Any] = []
     clock = {"now": 1000.0}
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
     monkeypatch.setattr(module, "ray", SimpleNamespace(kill=killed.append))
     engine, said = object.__new__(RayEngine), list[str]()
-    engine._config, engine._say = make_config("engine.timeout=60"), said.append
-    engine._actors, engine._learner = {0: "first", 1: "second"}, "learner"
+    engine._config, engine._say, engine._who = make_config("engine.timeout=60"), said.append, "the learner"
+    engine._actors, engine._learners = {0: "first", 1: "second"}, SimpleNamespace(kill=lambda: killed.append("learner"))
     engine._playing = {"a": module._Unroll(0, None, 0, 1001.0), "b": module._Unroll(1, None, 0, 5000.0)}
-    engine._learning = deque([module._Update(None, None, 0, 1001.2), module._Update(None, None, 0)])
+    engine._learning = deque([module._Update([], None, 0, 1001.2), module._Update([], None, 0)])
     engine._looked = 999.5
     engine._replace_who_hangs()
     clock["now"] = 3000.0  # nobody looked: that is no one's fault

@@ -194,3 +194,43 @@ def test_lag_in_steps_is_what_was_learnt_meanwhile(config: LearnerConfig, rollou
     assert learner.update([replace(rollouts[3], weights_version=1)])["policy_lag_steps"] == learner.steps - learnt[
         0
     ] - int(rollouts[3].valid.sum())
+
+
+def test_burn_in_brings_the_memory_up_to_date_and_learns_from_the_rest(
+    config: LearnerConfig, rollouts: list[Rollout]
+) -> None:
+    """As a rollout that begins later, with the memory that today's weights have there."""
+    first = 3
+    whole = make_learner(replace(config, burn_in=first))
+    rest = make_learner(config)
+    rollout = rollouts[1]
+    rows = [torch.from_numpy(x[:first]) for x in (rollout.observation, rollout.last_action, rollout.last_reward)]
+    with torch.no_grad():
+        _, state = rest.agent(*rows, torch.from_numpy(rollout.reset[:first]), torch.from_numpy(rollout.core_state))
+    names = ("observation", "reset", "last_action", "last_reward", "action", "reward", "terminated")
+    later = {name: getattr(rollout, name)[first:] for name in (*names, "behaviour_log_prob")}
+    expected = rest.update([replace(rollout, core_state=state.numpy(), **later)])
+    found = whole.update([rollout])
+    for name, weight in get_weights(rest.agent).items():
+        np.testing.assert_allclose(get_weights(whole.agent)[name], weight, atol=1e-6, err_msg=name)
+    assert found["loss"] == pytest.approx(expected["loss"])
+    assert found["batch_steps"] == int(rollout.valid.sum()), "played steps all count"
+    assert found["batch_steps"] > expected["batch_steps"]
+
+
+def test_values_in_the_returns_units_are_learnt_whatever_their_size(rollouts: list[Rollout]) -> None:
+    """Rewards a thousand times as large are explained as well; without it they hardly are."""
+    config = make_config("learner.learning_rate=1e-3", "learner.discount=0.5", "learner.warmup_updates=0").learner
+
+    def explained(scale: float, normalise: bool) -> float:
+        torch.manual_seed(0)
+        learner = Learner(small_agent(normalise_value=normalise), config, 10**9, "cpu")
+        batch = [replace(rollout, reward=scale * rollout.reward) for rollout in rollouts]
+        figures = [learner.update(batch)["explained_variance"] for _ in range(100)]
+        if normalise:
+            assert learner.agent.value.scale is not None
+            assert learner.agent.value.scale.item() > 0.5 * scale
+        return figures[-1]
+
+    assert explained(1000.0, True) == pytest.approx(explained(1.0, True), abs=0.1)
+    assert explained(1000.0, True) > 0.5 > explained(1000.0, False)
