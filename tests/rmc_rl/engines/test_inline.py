@@ -71,6 +71,18 @@ def test_another_number_of_games_starts_new_episodes_and_says_so() -> None:
     assert other.update()["updates"] == 2
 
 
+@pytest.mark.parametrize("word", ["learner.count=2", "engine.address=auto"])
+def test_several_processes_are_refused(word: str) -> None:
+    with pytest.raises(UserError, match=rf"{word} needs engine=ray: engine=inline is one process"):
+        make(word)
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:", "head:6379/x"])
+def test_an_address_of_another_form_is_refused(address: str) -> None:
+    with pytest.raises(UserError, match=rf"engine\.address={address} is not known: auto or host:port"):
+        make_config(f"engine.address='{address}'")
+
+
 def test_acting_is_always_with_the_newest_weights() -> None:
     engine, _ = make("learner.rollouts_per_batch=2")
     assert [engine.update()["policy_lag"] for _ in range(3)] == [0.0, 0.0, 0.0]
