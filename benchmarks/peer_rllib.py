@@ -38,9 +38,10 @@ from rmc_rl.spaces import Interface
 
 WARM_UP_STEPS = 20_000
 SETTINGS: dict[str, dict[str, Any]] = {
-    "rmc": {"games": 64, "rollout": 20, "rollouts_per_batch": 1},
-    "lstm": {"games": 64, "rollout": 20, "rollouts_per_batch": 1},
+    "rmc": {"games": 64, "rollout": 20, "rollouts_per_batch": 1, "wait": 0.05},
+    "lstm": {"games": 64, "rollout": 20, "rollouts_per_batch": 1, "wait": 0.05},
 }
+"""``wait``: seconds it waits for rollouts at a time. RLlib's own 0 asks without pause, on a core the learner needs."""
 
 
 class RecurrentModule(TorchRLModule, ValueFunctionAPI):
@@ -112,6 +113,7 @@ def measure(config: Config, found: Interface, compare: str, settings: dict[str, 
         )
         .learners(num_learners=0)
         .training(
+            timeout_s_sampler_manager=settings["wait"],
             train_batch_size_per_learner=settings["games"] * length * settings["rollouts_per_batch"],
             lr=learner.learning_rate,
             gamma=learner.discount,

@@ -97,7 +97,7 @@ def _run(
 ) -> TrainingResult:
     state, progress = checkpoint if checkpoint is not None else (None, Progress(agent_interface))
     display = LastingDisplay(make_display(config))
-    with _stop_on_signals() as stop, contextlib.ExitStack() as stack:
+    with stop_on_signals() as stop, contextlib.ExitStack() as stack:
         stack.callback(folder.close)
         title = f"{config.env.name} · {config.core['name']} · engine {config.engine.name} · {folder.path}"
         display.start(title, config.total_steps, progress.steps)
@@ -268,7 +268,7 @@ def _farewell(result: TrainingResult) -> str:
 
 
 @contextlib.contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """Ctrl-C, SIGTERM and a closed terminal ask for a stop, which saves; a second Ctrl-C leaves at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

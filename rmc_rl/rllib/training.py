@@ -1,0 +1,295 @@
+"""Training by RLlib, from a configuration to a run folder.
+
+RLlib owns the loop from games to weights. What is around it is ours: Ray started for one run alone, the budget, lines
+of metrics, checkpoints in our own format, a clean end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    WEIGHTS_SEQ_NO,
+)
+from ray.tune.trainable import trainable
+
+from rmc_rl.building import build_agent, learner_device, prepare_process
+from rmc_rl.checkpoint import checkpoint_name, checkpoints, prune, save_checkpoint
+from rmc_rl.config import Config
+from rmc_rl.display import Display, LastingDisplay, make_display
+from rmc_rl.engines.ray_processes import make_temporary_folder, start_ray, stop_ray
+from rmc_rl.engines.shares import share_cores
+from rmc_rl.environment import make_vector
+from rmc_rl.errors import NonFiniteLossError, UserError
+from rmc_rl.impala.weights import get_weights, load_weights
+from rmc_rl.metrics import GLOSSARY, make_writers, memory_mb
+from rmc_rl.policy import Policy
+from rmc_rl.progress import Progress
+from rmc_rl.rllib.algorithm import LENGTHS, RETURNS, agent_weights, algorithm_config
+from rmc_rl.run_folder import RunFolder, command, create_run_folder
+from rmc_rl.spaces import Interface, interface
+from rmc_rl.trainer import CHECKPOINTS_KEPT, FIRST_CHECKPOINT_SECONDS, TrainingResult, stop_on_signals
+
+FIGURES = {
+    "entropy": "entropy",
+    "grad_norm": "gradients_default_optimizer_global_norm",
+    "learning_rate": "default_optimizer_learning_rate",
+    "entropy_cost": "curr_entropy_coeff",
+}
+"""Our names of figures and RLlib's."""
+LOSSES = {
+    "impala": ("mean_pi_loss", "mean_vf_loss", 1.0),
+    "appo": ("policy_loss", "vf_loss", 1.0),
+    "ppo": ("policy_loss", "vf_loss_unclipped", 0.5),
+}
+"""Each algorithm's names of the policy's and the value's loss, and how much of the latter is half the squared error."""
+
+
+def train(
+    config: Config,
+    algorithm: str = "impala",
+    *,
+    policy: Policy | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> TrainingResult:
+    """Train our agent by one of RLlib's algorithms, on a Ray that is started for it and stopped with it.
+
+    Args:
+        config: which keys mean something says `rmc_rl.rllib.algorithm.meaningful`.
+        algorithm: ``impala``, ``appo`` or ``ppo``.
+        policy: a trained agent to begin with; None: initial weights.
+        settings: RLlib's own, as its ``training()`` takes them; they win over the configuration.
+
+    Raises:
+        UserError: bad input, or something that stopped the run; what was learnt is in its last checkpoint.
+    """
+    weights = None if policy is None else get_weights(policy.agent)
+    found = _check(config, weights)
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # it announces what it is and warns of its own calls
+    setup = algorithm_config(algorithm, config, found, weights=weights, settings=settings)
+    origin = {"algorithm": algorithm, "ray": ray.__version__, "start": None if policy is None else str(policy.run)}
+    display = LastingDisplay(make_display(config))
+    folder = create_run_folder(config)
+    with stop_on_signals() as stop, contextlib.ExitStack() as stack:
+        stack.callback(folder.close)
+        title = f"{config.env.name} · {config.core['name']} · RLlib's {algorithm} · {folder.path}"
+        display.start(title, config.total_steps, 0)
+        stack.callback(display.stop)
+        if policy is not None:
+            display.say(f"starting from {policy.run} after {policy.progress.steps:,} steps")
+        writers = make_writers(config, folder.path, 0)
+        for writer in writers:
+            stack.callback(writer.close)
+        temporary = make_temporary_folder()
+        stack.callback(stop_ray, temporary)
+        runners, threads = share_cores(config, learner_device(config))
+        prepare_process(threads)
+        start_ray(config, runners, threads, temporary)
+        with _errors_of_rllib(Path(temporary), folder.path), _results_in(temporary):
+            trained = setup.build_algo()
+        stack.callback(trained.stop)
+        with _errors_of_rllib(Path(temporary), folder.path):
+            result = _Loop(config, algorithm, folder, trained, Progress(found), origin, display, writers).run(stop)
+    display.say(_farewell(result, algorithm))
+    return result
+
+
+def save_agent(config: Config, interface: Interface, weights: Mapping[str, np.ndarray], *, steps: int = 0) -> Path:
+    """Make a run folder that `rmc_rl.load`, `rmc_rl.evaluate` and `rmc_rl.watch` read.
+
+    Args:
+        config: what the agent was trained with; environment, core and agent must be right.
+        interface: the environment's.
+        weights: from `agent_weights`.
+        steps: environment steps it was trained for.
+
+    Raises:
+        UserError: the weights are not those of this configuration's agent, or the folder cannot be made.
+    """
+    load_weights(build_agent(config, interface), weights)
+    folder = create_run_folder(config)
+    try:
+        _save(folder, weights, Progress(interface, steps=steps), {})
+    except OSError as error:
+        raise UserError(f"the agent could not be saved in {folder.path}: {error}") from error
+    finally:
+        folder.close()
+    return folder.path
+
+
+def _check(config: Config, weights: Mapping[str, np.ndarray] | None) -> Interface:
+    """Make environment and agent once before anything is started or written, so that bad input costs nothing."""
+    env = make_vector(config.env, 1, trust=config.trust)
+    found = interface(env)
+    env.close()
+    agent = build_agent(config, found)
+    if weights is not None:
+        load_weights(agent, weights)
+    return found
+
+
+@contextlib.contextmanager
+def _results_in(folder: str) -> Iterator[None]:
+    """RLlib makes a folder for results, empty here, in the home directory; it has no setting for it."""
+    internals: Any = trainable
+    place = getattr(internals, "DEFAULT_STORAGE_PATH", None)
+    internals.DEFAULT_STORAGE_PATH = folder
+    try:
+        yield
+    finally:
+        internals.DEFAULT_STORAGE_PATH = place
+
+
+@contextlib.contextmanager
+def _errors_of_rllib(temporary: Path, run: Path) -> Iterator[None]:
+    """One message, and what Ray's processes said of errors kept in the run folder: the driver is not told."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        cause = getattr(error, "cause", None) or error
+        first = str(cause).partition("\n")[0]  # Ray goes on with what it knows of the process
+        logs = [path.read_text(errors="replace") for path in sorted(temporary.glob("session_latest/logs/worker-*.err"))]
+        said = ""
+        if errors := [text for text in logs if "Traceback" in text]:
+            with contextlib.suppress(OSError):
+                (run / "rllib-errors.txt").write_text("\n".join(errors))
+                said = f" (what its processes said is in {run / 'rllib-errors.txt'})"
+        raise UserError(f"RLlib failed: {type(cause).__name__}: {first}{said}") from error
+
+
+class _Loop:
+    """One training run in progress."""
+
+    def __init__(
+        self,
+        config: Config,
+        algorithm: str,
+        folder: RunFolder,
+        trained: Algorithm,
+        progress: Progress,
+        origin: Mapping[str, Any],
+        display: Display,
+        writers: Sequence[Any],
+    ) -> None:
+        self.config, self.algorithm, self.folder, self.trained = config, algorithm, folder, trained
+        self.progress, self.origin, self.display, self.writers = progress, origin, display, writers
+        self.saved_steps = 0
+
+    def run(self, stop: threading.Event) -> TrainingResult:
+        """Call RLlib until the budget is spent or a stop is asked for; a call is about one batch."""
+        config, progress = self.config, self.progress
+        started = line_at = time.monotonic()
+        line_steps = 0
+        # The first checkpoint comes early: until then everything could be lost.
+        last_saved = started - max(config.checkpoint.every_seconds - FIRST_CHECKPOINT_SECONDS, 0.0)
+        try:
+            while progress.steps < config.total_steps and not stop.is_set():
+                row = self.read(self.trained.train())
+                now = time.monotonic()
+                progress.seconds = now - started
+                self.display.progress(progress.steps)
+                every, finished = config.log.every_steps, progress.steps >= config.total_steps
+                if finished or progress.steps // every > line_steps // every:
+                    row["steps_per_second"] = (progress.steps - line_steps) / max(now - line_at, 1e-9)
+                    row |= {"memory_mb": memory_mb(), "seconds": progress.seconds}
+                    line_steps, line_at = progress.steps, now
+                    for writer in self.writers:
+                        writer.write(row)
+                    self.display.row(row)
+                if now - last_saved >= config.checkpoint.every_seconds:
+                    self.save()
+                    last_saved = now
+        except NonFiniteLossError:
+            raise  # the last good checkpoint stays the last
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.save()  # what was learnt is kept, whatever stopped the run
+            raise
+        finished = progress.steps >= config.total_steps
+        if not finished:
+            self.display.say("stopping, saving …")
+        self.save()
+        if self.saved_steps < progress.steps:
+            raise UserError(
+                f"the last steps, up to {progress.steps:,}, could not be saved in {self.folder.path}: is there room?"
+            )
+        return TrainingResult(self.folder.path, progress.steps, progress.episodes.return_mean, finished)
+
+    def read(self, result: Mapping[str, Any]) -> dict[str, float]:
+        """Take over RLlib's counters, and give our names to its figures."""
+        played, progress = result[ENV_RUNNER_RESULTS], self.progress
+        learnt = result.get(LEARNER_RESULTS, {}).get(DEFAULT_MODULE_ID, {})  # absent before the first update
+        progress.steps = int(played[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+        progress.episodes.add(played.get(RETURNS, ()), played.get(LENGTHS, ()))
+        progress.updates = int(learnt.get(WEIGHTS_SEQ_NO, progress.updates))
+        policy_loss, value_loss, share = LOSSES[self.algorithm]
+        return dict.fromkeys(GLOSSARY, math.nan) | {
+            "steps": progress.steps,
+            "updates": progress.updates,
+            "episodes": progress.episodes.count,
+            "return_mean": progress.episodes.return_mean,
+            "length_mean": progress.episodes.length_mean,
+            "policy_loss": float(learnt.get(policy_loss, math.nan)),
+            "value_loss": share * float(learnt.get(value_loss, math.nan)),
+            **{name: float(learnt.get(theirs, math.nan)) for name, theirs in FIGURES.items()},
+        }
+
+    def save(self) -> None:
+        """Write a checkpoint; a full disk costs a warning, not the run.
+
+        Raises:
+            NonFiniteLossError: the weights are not numbers any more; RLlib does not look.
+        """
+        if self.progress.steps == self.saved_steps:
+            return
+        weights = agent_weights(self.trained)
+        if not all(np.isfinite(value).all() for value in weights.values()):
+            kept = checkpoints(self.folder.checkpoints)
+            newest = f"the newest checkpoint is {kept[-1].name}" if kept else "there is no checkpoint"
+            raise NonFiniteLossError(
+                f"the weights after {self.progress.steps:,} steps are not finite: {newest}; a smaller "
+                "learner.learning_rate helps"
+            )
+        try:
+            _save(self.folder, weights, self.progress, {"rllib": dict(self.origin)})
+            prune(self.folder.checkpoints, CHECKPOINTS_KEPT, self.config.checkpoint.keep_every_steps)
+        except OSError as error:
+            self.display.say(f"no checkpoint was written ({error})")
+            return
+        self.saved_steps = self.progress.steps
+
+
+def _save(folder: RunFolder, weights: Mapping[str, np.ndarray], progress: Progress, more: Mapping[str, Any]) -> None:
+    """A checkpoint as our trainer writes it, without the state of an optimiser."""
+    counters = {"steps": np.asarray(progress.steps, np.int64), "updates": np.asarray(progress.updates, np.int64)}
+    state = {"learner": {"agent": dict(weights), "optimizer": {}, **counters}}
+    save_checkpoint(folder.checkpoints, checkpoint_name(progress.steps), state, progress.to_json() | dict(more))
+
+
+def _farewell(result: TrainingResult, algorithm: str) -> str:
+    if result.steps == 0:
+        return f"stopped before anything was learnt; {result.run} holds no checkpoint"
+    known = math.isfinite(result.return_mean)
+    mean = f"mean return {result.return_mean:.2f} over the last episodes" if known else "no episode has ended yet"
+    return (
+        f"{'finished' if result.finished else 'stopped'}\n{result.steps:,} steps, {mean}\n"
+        f"watch it:       {command('watch', 'run', result.run)}\n"
+        f"evaluate it:    {command('evaluate', 'run', result.run)}\n"
+        f"start from it:  {command('rllib', 'run', result.run)} algorithm={algorithm}"
+    )
