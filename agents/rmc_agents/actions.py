@@ -16,11 +16,11 @@ kind              an action                                 the P numbers
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -223,8 +223,18 @@ class MultiDiscrete(Actions):
 
 
 _LEAST_LOG_STD, _GREATEST_LOG_STD = -5.0, 1.0
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
-"""Of Gauss-Hermite quadrature under the standard normal density."""
+_NUM_NODES = 20
+
+
+@functools.cache
+def _quadrature() -> tuple[list[float], list[float]]:
+    """Nodes and weights of Gauss-Hermite quadrature: of the mean of a function of a standard normal number.
+
+    By Golub and Welsch (1969): eigenvalues, and the squared first components of the eigenvectors, of the Jacobi matrix.
+    """
+    beside = torch.arange(1.0, _NUM_NODES, dtype=torch.float64, device="cpu").sqrt()
+    nodes, vectors = torch.linalg.eigh(beside.diag(1) + beside.diag(-1))
+    return nodes.tolist(), vectors[0].square().tolist()
 
 
 class Continuous(Actions):
@@ -303,10 +313,10 @@ class Continuous(Actions):
         """Of what the environment gets, bounds taken as -1 and 1."""
         mean, log_std = self.mean_and_log_std(parameters)
         of_u = log_std + 0.5 * math.log(2 * math.pi * math.e)
-        nodes, weights = (torch.as_tensor(x, dtype=mean.dtype, device=mean.device) for x in (_NODES, _WEIGHTS))
+        nodes, weights = (torch.tensor(x, dtype=mean.dtype, device=mean.device) for x in _quadrature())
         u = mean.unsqueeze(-1) + log_std.exp().unsqueeze(-1) * nodes  # [..., D, nodes]
         log_slope = 2 * (math.log(2) - u - F.softplus(-2 * u))  # of tanh
-        squashed = of_u + (log_slope * weights).sum(-1) / math.sqrt(2 * math.pi)
+        squashed = of_u + (log_slope * weights).sum(-1)
         return self._by_bounds(mean, squashed, of_u).sum(-1)
 
     def _by_bounds(self, like: Tensor, bounded: Tensor, unbounded: Tensor) -> Tensor:
