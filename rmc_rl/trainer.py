@@ -120,7 +120,8 @@ def _run(
         if notes and not stop.is_set():
             folder.write_config(config)  # a resumed run's, once it is known to work
         result = _Loop(config, folder, engine, progress, display, writers).run(stop)
-    display.say(_farewell(result))  # below the live table
+    # Below the live table.
+    display.say(farewell(result, f"stopped; go on with: {command('train', 'resume', result.run)}"))
     return result
 
 
@@ -254,14 +255,14 @@ class _Loop:
         self.not_saved = why
 
 
-def _farewell(result: TrainingResult) -> str:
+def farewell(result: TrainingResult, stopped: str) -> str:
+    """What a run says at its end; ``stopped`` where its budget was not spent."""
     if result.steps == 0:
         return f"stopped before anything was learnt; {result.run} holds no checkpoint"
-    outcome = "finished" if result.finished else f"stopped; go on with: {command('train', 'resume', result.run)}"
     known = math.isfinite(result.return_mean)
     mean = f"mean return {result.return_mean:.2f} over the last episodes" if known else "no episode has ended yet"
     return (
-        f"{outcome}\n{result.steps:,} steps, {mean}\n"
+        f"{'finished' if result.finished else stopped}\n{result.steps:,} steps, {mean}\n"
         f"watch it:    {command('watch', 'run', result.run)}\n"
         f"evaluate it: {command('evaluate', 'run', result.run)}"
     )

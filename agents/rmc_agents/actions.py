@@ -100,7 +100,7 @@ class Actions:
         raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
-        """What :func:`actions_from_json` reads."""
+        """Kind and size, as JSON can hold them: two of the same are equal."""
         return {"kind": self.kind, **self._described()}
 
     def __eq__(self, other: object) -> bool:
@@ -333,32 +333,3 @@ def _categorical_quantile(logits: Tensor, uniform: Tensor) -> Tensor:
 
 def _at_least_float32(tensor: Tensor) -> torch.dtype:
     return torch.promote_types(tensor.dtype, torch.float32)
-
-
-MOST_CHOICES = 10**6
-"""That a stored description may have; it may come from a stranger."""
-
-
-def actions_from_json(record: Any) -> Actions:
-    """The actions that :meth:`Actions.to_json` described.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is no such description.
-    """
-    kind = record["kind"]
-    if kind == Discrete.kind:
-        return Discrete(_whole_numbers([record["n"]])[0])
-    if kind == MultiDiscrete.kind:
-        return MultiDiscrete(_whole_numbers(record["sizes"]))
-    if kind == Continuous.kind:
-        bounded = record["bounded"]
-        if not isinstance(bounded, list) or any(type(each) is not bool for each in bounded):
-            raise TypeError(f"bounded: {bounded!r}")
-        return Continuous(bounded)
-    raise ValueError(f"unknown actions {kind!r}")
-
-
-def _whole_numbers(values: Any) -> list[int]:
-    if not isinstance(values, list) or any(type(each) is not int for each in values) or sum(values) > MOST_CHOICES:
-        raise TypeError(f"{values!r} are no numbers of choices")
-    return values

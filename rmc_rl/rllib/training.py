@@ -42,7 +42,7 @@ from rmc_rl.progress import Progress
 from rmc_rl.rllib.algorithm import LENGTHS, RETURNS, agent_weights, algorithm_config
 from rmc_rl.run_folder import RunFolder, command, create_run_folder
 from rmc_rl.spaces import Interface, interface
-from rmc_rl.trainer import CHECKPOINTS_KEPT, FIRST_CHECKPOINT_SECONDS, TrainingResult, stop_on_signals
+from rmc_rl.trainer import CHECKPOINTS_KEPT, FIRST_CHECKPOINT_SECONDS, TrainingResult, farewell, stop_on_signals
 
 FIGURES = {
     "entropy": "entropy",
@@ -283,13 +283,7 @@ def _save(folder: RunFolder, weights: Mapping[str, np.ndarray], progress: Progre
 
 
 def _farewell(result: TrainingResult, algorithm: str) -> str:
+    said = farewell(result, "stopped")
     if result.steps == 0:
-        return f"stopped before anything was learnt; {result.run} holds no checkpoint"
-    known = math.isfinite(result.return_mean)
-    mean = f"mean return {result.return_mean:.2f} over the last episodes" if known else "no episode has ended yet"
-    return (
-        f"{'finished' if result.finished else 'stopped'}\n{result.steps:,} steps, {mean}\n"
-        f"watch it:       {command('watch', 'run', result.run)}\n"
-        f"evaluate it:    {command('evaluate', 'run', result.run)}\n"
-        f"start from it:  {command('rllib', 'run', result.run)} algorithm={algorithm}"
-    )
+        return said
+    return f"{said}\nstart from it: {command('rllib', 'run', result.run)} algorithm={algorithm}"
