@@ -2,7 +2,7 @@
 
     session.py    plays episodes and yields a `Step` (step.py) for every moment; knows neither pygame nor windows
     panels.py     draws one step onto a pygame surface, with layout.py (what lies where), canvas.py (text, pictures,
-                  curves) and palette.py (colours); knows no events and no display
+                  curves); knows no events and no display
     window.py     shows the drawing in a window and obeys the keys
     recorder.py   writes the drawing to a GIF or MP4, without a display, through encoder.py (FFmpeg)
 

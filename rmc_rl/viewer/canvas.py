@@ -9,8 +9,8 @@ import numpy as np
 import pygame
 from pygame import Rect
 
-from rmc_rl.viewer import palette
-from rmc_rl.viewer.palette import Colour
+from rmc_rl import palette
+from rmc_rl.palette import Colour
 
 SMALLEST_FONT = 10.5
 OVERSAMPLING = 3

@@ -10,7 +10,7 @@ import pygame
 from pygame import Rect
 
 from rmc_agents.tree import leaves
-from rmc_rl.viewer import palette
+from rmc_rl import palette
 from rmc_rl.viewer.canvas import Canvas
 from rmc_rl.viewer.layout import Layout, arrange
 from rmc_rl.viewer.step import MemoryPart, Step, Timeline

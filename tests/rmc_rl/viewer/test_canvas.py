@@ -5,7 +5,7 @@ import pygame
 import pytest
 from pygame import Rect
 
-from rmc_rl.viewer import palette
+from rmc_rl import palette
 from rmc_rl.viewer.canvas import Canvas, extremes
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pygame
 import pytest
 
-from rmc_rl.viewer import palette
+from rmc_rl import palette
 from rmc_rl.viewer.layout import arrange
 from rmc_rl.viewer.panels import MINUS, Caption, Panels, Status, as_picture, number
 from rmc_rl.viewer.step import MemoryPart, Step, Timeline

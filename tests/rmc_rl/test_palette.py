@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rmc_rl.viewer import palette
+from rmc_rl import palette
 
 
 def test_signs_have_their_colours_and_size_their_brightness() -> None:

@@ -1,4 +1,6 @@
-"""The viewer's colours: a dark ground and the Okabe-Ito hues, which people with any colour vision can tell apart."""
+"""The colours of the viewer, the pages and the plots: the Okabe-Ito hues, which people with any colour vision can tell
+apart, on a dark ground.
+"""
 
 from __future__ import annotations
 
