@@ -1,4 +1,4 @@
-"""The page about parts of one's own: its files and commands, run where nothing of the checkout lies."""
+"""The page about parts of one's own: its files and commands, run with our wheels where nothing of the checkout lies."""
 
 from __future__ import annotations
 
@@ -7,15 +7,39 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-PAGE = (Path(__file__).parent.parent / "docs" / "own-parts.md").read_text()
+CHECKOUT = Path(__file__).parent.parent
+PAGE = (CHECKOUT / "docs" / "own-parts.md").read_text()
 FILES = dict(re.findall(r"`([\w/]+\.\w+)`:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = re.findall(r"^python -m (rmc_rl\.\w+ .*)$", PAGE, re.MULTILINE)
 (FROM_PYTHON,) = re.findall(r"## From Python\n\n```python\n(.*?)```", PAGE, re.DOTALL)
+Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ["total_steps=400", "actor.num_envs=2", "actor.unroll_length=5", "log.tensorboard=false", "log.display=none"]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both distributions, built as wheels and installed there; their dependencies are this Python's."""
+    wheels, packages = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("packages")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    build = [
+        *pip,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(wheels),
+        str(CHECKOUT),
+        str(CHECKOUT / "envs"),
+    ]
+    subprocess.run(build, check=True, capture_output=True, timeout=300)
+    install = [*pip, "install", "--no-deps", "--no-index", "--target", str(packages), *map(str, wheels.glob("*.whl"))]
+    subprocess.run(install, check=True, capture_output=True, timeout=300)
+    return packages
 
 
 @pytest.fixture
@@ -27,15 +51,21 @@ def desk(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(desk: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *words],
-        cwd=desk,
-        env=os.environ | {"RMC_RL_TRACEBACK": "", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+@pytest.fixture
+def run(desk: Path, installed: Path) -> Run:
+    """Runs Python in that folder; the wheels' modules come before the checkout's."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=desk,
+            env=os.environ | {"PYTHONPATH": str(installed), "RMC_RL_TRACEBACK": "", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
 
 
 def test_the_page_has_what_is_tested() -> None:
@@ -44,34 +74,48 @@ def test_the_page_has_what_is_tested() -> None:
 
 
 @pytest.mark.slow
+def test_what_runs_is_what_was_installed(installed: Path, run: Run) -> None:
+    names = ["rmc_rl", "rmc_agents", "rmc_envs"]
+    shown = run(
+        "-c",
+        f"import {', '.join(names)}; from rmc_rl.paths import config_dir\n"
+        f"print({', '.join(f'{name}.__file__' for name in names)}, config_dir(), sep='\\n')",
+    )
+    assert shown.returncode == 0, shown.stderr
+    *modules, configs = map(Path, shown.stdout.splitlines())
+    assert modules == [installed / name / "__init__.py" for name in names]
+    assert configs == installed / "rmc_rl" / "configs"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_its_commands_train(command: str, desk: Path) -> None:
-    done = run(desk, "-m", *shlex.split(command), *SMALL, "engine=inline")
+def test_its_commands_train(command: str, desk: Path, run: Run) -> None:
+    done = run("-m", *shlex.split(command), *SMALL, "engine=inline")
     assert done.returncode == 0, done.stderr
     assert "finished" in done.stderr
     (evaluated,) = [path.name for path in (desk / "runs").iterdir()]
-    again = run(desk, "-m", "rmc_rl.evaluate", f"run={evaluated}", "episodes=2", "mode=greedy", "trust=true")
+    again = run("-m", "rmc_rl.evaluate", f"run={evaluated}", "episodes=2", "mode=greedy", "trust=true")
     assert again.returncode == 0, again.stderr
-    refused = run(desk, "-m", "rmc_rl.evaluate", f"run={evaluated}", "episodes=2")
+    refused = run("-m", "rmc_rl.evaluate", f"run={evaluated}", "episodes=2")
     assert "add trust=true if you trust it" in refused.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_the_processes_of_a_run_find_them_too(desk: Path) -> None:
+def test_the_processes_of_a_run_find_them_too(run: Run) -> None:
     words = ["core=leaky", "env=echo", "modules=[my_parts]", "trust=true"]
-    done = run(desk, "-m", "rmc_rl.train", "--config-dir", "mine", *words, *SMALL)
+    done = run("-m", "rmc_rl.train", "--config-dir", "mine", *words, *SMALL)
     assert done.returncode == 0, done.stderr
-    resumed = run(desk, "-m", "rmc_rl.train", "resume=latest", "total_steps=800", "trust=true")
+    resumed = run("-m", "rmc_rl.train", "resume=latest", "total_steps=800", "trust=true")
     assert resumed.returncode == 0, resumed.stderr
     assert "after 4" in resumed.stderr, "it went on"
-    refused = run(desk, "-m", "rmc_rl.train", "resume=latest", "total_steps=1200")
+    refused = run("-m", "rmc_rl.train", "resume=latest", "total_steps=1200")
     assert "add trust=true if you trust it" in refused.stderr
 
 
 @pytest.mark.slow
-def test_its_python(desk: Path) -> None:
+def test_its_python(run: Run) -> None:
     small = FROM_PYTHON.replace('"trust=true"]', ", ".join(['"trust=true"', *(f'"{word}"' for word in SMALL)]) + "]")
     assert small != FROM_PYTHON
-    done = run(desk, "-c", small + "print(type(agent.agent.core).__name__)")
+    done = run("-c", small + "print(type(agent.agent.core).__name__)")
     assert done.stdout == "LeakyCore\n", done.stderr
