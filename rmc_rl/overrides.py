@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from rmc_rl.config import Config, compose_config, describe, known_keys, to_config
 from rmc_rl.errors import UserError, nearest
-from rmc_rl.paths import config_dir
+from rmc_rl.schema import C, Schema, known_keys
 
 _SCIENTIFIC = re.compile(r"\d+(\.\d*)?[eE]\+?\d{1,2}")
 
-FREE_SECTIONS = ("env.kwargs.", "agent.torso_options.")
-"""Sections whose keys belong to the environment or the torso: ``+env.kwargs.size=7`` may add one."""
 
-
-def groups(extra_dir: str | None = None) -> dict[str, list[str]]:
+def groups(schema: Schema[Any], extra_dir: str | None = None) -> dict[str, list[str]]:
     """Config groups (sub-folders of the configuration) and their options."""
+    shipped = [file for folder in schema.folders for name in schema.groups for file in folder.glob(f"{name}/*.yaml")]
     found: dict[str, set[str]] = {}
-    for root in [config_dir(), *([Path(extra_dir)] if extra_dir else [])]:
-        for file in root.glob("*/*.yaml"):
-            found.setdefault(file.parent.name, set()).add(file.stem)
+    for file in [*shipped, *(Path(extra_dir).glob("*/*.yaml") if extra_dir else [])]:
+        found.setdefault(file.parent.name, set()).add(file.stem)
     return {name: sorted(options) for name, options in sorted(found.items())}
 
 
@@ -54,9 +49,9 @@ def parse_overrides(words: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def whole_numbers(words: Sequence[str]) -> list[str]:
+def whole_numbers(words: Sequence[str], schema: Schema[Any]) -> list[str]:
     """Words in which ``total_steps=2e6`` has become ``total_steps=2000000``: YAML reads 2e6 as a float."""
-    integers = {key for key, item in describe() if str(item.type).split(" ")[0] == "int"}
+    integers = {key for key, item in schema.describe() if str(item.type).split(" ")[0] == "int"}
 
     def plain(text: str) -> str:
         if not _SCIENTIFIC.fullmatch(text) or not float(text).is_integer():
@@ -72,7 +67,7 @@ def whole_numbers(words: Sequence[str]) -> list[str]:
     return replaced
 
 
-def check_overrides(words: Sequence[str], extra_dir: str | None = None) -> None:
+def check_overrides(words: Sequence[str], schema: Schema[Any], extra_dir: str | None = None) -> None:
     """Name the first unknown group option or key with its nearest neighbours.
 
     Raises:
@@ -80,7 +75,7 @@ def check_overrides(words: Sequence[str], extra_dir: str | None = None) -> None:
     """
     if extra_dir is not None and not Path(extra_dir).is_dir():
         raise UserError(f"the config folder {extra_dir} does not exist")
-    known_groups = groups(extra_dir)
+    known_groups = groups(schema, extra_dir)
     keys: list[str] | None = None
     chosen = []
     for override in (parsed := parse_overrides(words)):
@@ -100,9 +95,9 @@ def check_overrides(words: Sequence[str], extra_dir: str | None = None) -> None:
         if key in known_groups or key.startswith("hydra"):
             continue
         if keys is None:
-            keys = known_keys(compose_config(chosen, extra_dir))
-        if key not in keys and not (override.is_add() and key.startswith(FREE_SECTIONS)):
-            hint = f" (a new one is added with +{key}=…)" if key.startswith(FREE_SECTIONS) else ""
+            keys = known_keys(schema.compose(chosen, extra_dir))
+        if key not in keys and not (override.is_add() and _is_free(key, schema)):
+            hint = f" (a new one is added with +{key}=…)" if _is_free(key, schema) else ""
             raise UserError(f"unknown key '{key}': {nearest(key, [*keys, *known_groups])}{hint}")
 
 
@@ -129,26 +124,26 @@ def resume_words(words: Sequence[str]) -> ResumeWords | None:
     return ResumeWords(str(where["resume"]), None if runs_dir is None else str(runs_dir), others)
 
 
-def overridden(saved: Config, words: Sequence[str], extra_dir: str | None = None) -> Config:
+def overridden(saved: C, words: Sequence[str], schema: Schema[C], extra_dir: str | None = None) -> C:
     """The saved configuration plus what was typed this time.
 
     A typed group (``engine=inline``) brings that section's values from its file; a typed key brings its value, and must
     be one that the saved configuration or a typed group has.
 
     Raises:
-        UserError: as `make_config`; also a sweep or an experiment, which are not something to go on with.
+        UserError: as `Schema.make`; also a sweep or an experiment, which are not something to go on with.
     """
-    parsed = parse_overrides(whole_numbers(words))
-    known_groups = groups(extra_dir)
+    parsed = parse_overrides(whole_numbers(words, schema))
+    known_groups = groups(schema, extra_dir)
     for override in parsed:
         if override.is_sweep_override():
             raise UserError(f"'{override.input_line}' is a sweep: resume goes on with one run")
         if override.key_or_group == "experiment":
             raise UserError("experiment=… starts a run of its own; it cannot be laid over a resumed one")
     typed_groups = [override for override in parsed if override.key_or_group in known_groups]
-    composed = compose_config([str(override.input_line) for override in typed_groups], extra_dir)
+    composed = schema.compose([str(override.input_line) for override in typed_groups], extra_dir)
     # Plain data, so that a group's section is replaced whole and leaves nothing behind; `to_config` checks it again.
-    node = OmegaConf.create(asdict(saved))
+    node = DictConfig(OmegaConf.to_container(OmegaConf.structured(saved)))
     node["trust"] = False  # a run folder may come from a stranger: only who types now can trust
     for override in typed_groups:
         node[override.key_or_group] = OmegaConf.to_container(composed[override.key_or_group], resolve=True)
@@ -157,14 +152,19 @@ def overridden(saved: Config, words: Sequence[str], extra_dir: str | None = None
         if key in known_groups or key.startswith("hydra"):
             continue
         keys = known_keys(node)
-        if key not in keys and not (override.is_add() and key.startswith(FREE_SECTIONS)):
+        if key not in keys and not (override.is_add() and _is_free(key, schema)):
             raise UserError(f"unknown key '{key}': {nearest(key, keys)}")
         if override.is_delete():
             section, _, name = key.rpartition(".")
             del (OmegaConf.select(node, section) if section else node)[name]
         else:
             OmegaConf.update(node, key, override.value(), force_add=True)
-    return to_config(node)
+    return schema.to_config(node)
+
+
+def _is_free(key: str, schema: Schema[Any]) -> bool:
+    """Whether a key of a section that need not know it: ``+env.kwargs.size=7`` may add one."""
+    return key.startswith(tuple(f"{section}." for section in schema.free))
 
 
 def _values(override: Override) -> list[Any]:

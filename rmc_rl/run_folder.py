@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from rmc_rl.checkpoint import checkpoints
-from rmc_rl.config import Config, to_yaml
+from rmc_rl.config import Config
 from rmc_rl.errors import UserError
+from rmc_rl.schema import to_yaml
 
 
 class RunFolder:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import datetime
 
 import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from rmc_rl.config import Config, compose_config, describe, make_config
+from rmc_rl.config import TRAIN, Config, make_config
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import shown
 from rmc_rl.overrides import check_overrides, groups, parse_overrides, resume_words, whole_numbers
@@ -47,13 +48,15 @@ def main() -> None:
     if flags.help:
         print_help()
         return
-    words, extra_dir = whole_numbers(overrides), flags.config_dir
+    words, extra_dir = whole_numbers(overrides, TRAIN), flags.config_dir
     if resume_words(words) is not None:
         if flags.multirun or flags.cfg:
             raise UserError("resume goes on with one run: it goes with neither --multirun nor --cfg")
         _train(words, extra_dir)
         return
-    check_overrides(words, extra_dir)
+    check_overrides(words, TRAIN, extra_dir)
+    if flags.multirun:
+        words = _with_group(words)
     if flags.multirun or flags.cfg:
         for_hydra = {"--multirun": flags.multirun, "--cfg": flags.cfg, "--config-dir": extra_dir}
         sys.argv[1:] = words
@@ -82,6 +85,16 @@ def _sweep(composed: DictConfig) -> None:
         raise UserError("the sweep was stopped: its other runs were not started")
 
 
+def _with_group(words: list[str]) -> list[str]:
+    """A sweep's words with the group that all its runs belong to: what was typed, or today's date and time."""
+    typed = [override for override in parse_overrides(words) if override.key_or_group == "group"]
+    if any(override.is_sweep_override() for override in typed):
+        raise UserError(f"'{typed[-1].input_line}' names several groups: a sweep has one, for all its runs")
+    if typed and typed[-1].value() is not None:
+        return words
+    return [*words, f"group={datetime.now():%Y-%m-%d_%H-%M-%S}"]
+
+
 def _train(config: Config | list[str], extra_dir: str | None = None) -> bool:
     """Whether the run was finished."""
     from rmc_rl.trainer import train  # torch is imported only when a run really starts
@@ -103,12 +116,12 @@ def print_help() -> None:
     console = Console(highlight=False)
     console.print(USAGE, markup=False, soft_wrap=True)
     chosen = Table.grid(padding=(0, 2))
-    for name, options in groups().items():
+    for name, options in groups(TRAIN).items():
         chosen.add_row(f"  {name}=", ", ".join(options))
     console.print("Choices:", chosen, "", "Keys, with their shipped values:", sep="\n")
-    defaults = compose_config([])
+    defaults = TRAIN.compose([])
     section = ""
-    for key, item in describe():
+    for key, item in TRAIN.describe():
         value = defaults
         for part in key.split("."):
             value = value[part]

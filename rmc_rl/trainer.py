@@ -14,7 +14,7 @@ from typing import Any
 
 from rmc_rl.building import build_agent, learner_device
 from rmc_rl.checkpoint import checkpoint_name, checkpoints, latest_checkpoint, load_checkpoint, prune, save_checkpoint
-from rmc_rl.config import Config, changes, compose_config, make_config, read_config
+from rmc_rl.config import TRAIN, Config, make_config, read_config
 from rmc_rl.display import Display, LastingDisplay, make_display
 from rmc_rl.engines import Engine, make_engine
 from rmc_rl.environment import make_vector
@@ -23,6 +23,7 @@ from rmc_rl.metrics import Interval, make_writers, memory_mb
 from rmc_rl.overrides import overridden, resume_words
 from rmc_rl.progress import Progress
 from rmc_rl.run_folder import RunFolder, command, create_run_folder, find_run
+from rmc_rl.schema import changes
 from rmc_rl.spaces import Interface, interface
 
 CHECKPOINTS_KEPT = 2
@@ -60,11 +61,11 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
     resume = resume_words(words)
     if resume is None:
         return train(make_config(*words, extra_dir=extra_dir))
-    path = find_run(resume.run, resume.runs_dir or compose_config([]).runs_dir)
+    path = find_run(resume.run, resume.runs_dir or TRAIN.compose([]).runs_dir)
     folder = RunFolder(path)
     try:
         saved = read_config(path / "config.yaml")
-        changed = overridden(saved, resume.others, extra_dir)
+        changed = overridden(saved, resume.others, TRAIN, extra_dir)
         newest = latest_checkpoint(folder.checkpoints)
         state, info = load_checkpoint(newest)
         progress = Progress.from_json(info, newest)

@@ -48,6 +48,7 @@ def test_pictures_and_links_exist() -> None:
 
 
 def test_named_keys_are_known() -> None:
+    from rmc_rl.config import TRAIN
     from rmc_rl.overrides import check_overrides
 
     words = re.findall(r"`([a-z_.]+=[^`…<]+)`", README)
@@ -55,7 +56,7 @@ def test_named_keys_are_known() -> None:
     typed = [[part for part in word.split() if not part.startswith(others)] for word in words]
     assert sum(map(len, typed)) > 10
     for together in typed:  # a group that is chosen in one place changes the keys there
-        check_overrides(together)
+        check_overrides(together, TRAIN)
 
 
 def test_torch_is_pinned_for_the_tests() -> None:

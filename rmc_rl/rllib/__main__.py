@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
-from rmc_rl.config import compose_config, describe, make_config
+from rmc_rl.config import TRAIN, make_config
 from rmc_rl.errors import UserError, nearest, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.overrides import groups, overridden, parse_overrides
@@ -59,7 +59,7 @@ def read_words(words: Sequence[str]) -> Typed:
     own = {item.name for item in fields(RllibOptions)}
     mine = [word for word in rest if word.partition("=")[0] in own or word.startswith("-")]
     options = parse_options(RllibOptions, mine, __doc__ or "")
-    known = own | {name.partition(".")[0] for name, _ in describe()} | set(groups(flags.config_dir))
+    known = own | {name.partition(".")[0] for name, _ in TRAIN.describe()} | set(groups(TRAIN, flags.config_dir))
     settings, others = {}, []
     for override in parse_overrides([word for word in rest if word not in mine]):
         key = override.key_or_group
@@ -97,8 +97,8 @@ def main() -> None:
         policy, config = None, make_config(*words, extra_dir=extra_dir)
     else:
         typed = {override.key_or_group: override.value() for override in parse_overrides(words)}
-        policy = load(options.run, options.checkpoint, str(typed.get("runs_dir", compose_config([]).runs_dir)))
-        config = overridden(policy.config, words, extra_dir)
+        policy = load(options.run, options.checkpoint, str(typed.get("runs_dir", TRAIN.compose([]).runs_dir)))
+        config = overridden(policy.config, words, TRAIN, extra_dir)
     check_meaning(words, options.algorithm)
     train(config, options.algorithm, policy=policy, settings=settings)
 

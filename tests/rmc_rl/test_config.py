@@ -8,23 +8,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from rmc_rl.config import (
-    REQUIRED,
-    Config,
-    changes,
-    compose_config,
-    describe,
-    known_keys,
-    make_config,
-    read_config,
-    to_config,
-    to_yaml,
-)
+from rmc_rl.config import TRAIN, Config, make_config, read_config
 from rmc_rl.errors import UserError
 from rmc_rl.overrides import groups
 from rmc_rl.paths import config_dir
+from rmc_rl.schema import REQUIRED, changes, known_keys, to_yaml
 
-SCHEMA = dict(describe())
+SCHEMA = dict(TRAIN.describe())
 FLOATS = [key for key, item in SCHEMA.items() if str(item.type).startswith("float")]
 LIMITED = [
     (key, name, limit)
@@ -54,13 +44,13 @@ def _set(config: Config, key: str, value: object) -> Config:
     node = OmegaConf.structured(config)
     OmegaConf.set_struct(node, False)
     OmegaConf.update(node, key, value)
-    return to_config(node)
+    return TRAIN.to_config(node)
 
 
 # What is shipped
 
 
-@pytest.mark.parametrize("option", [f"{group}={name}" for group, names in groups().items() for name in names])
+@pytest.mark.parametrize("option", [f"{group}={name}" for group, names in groups(TRAIN).items() for name in names])
 def test_every_shipped_option_composes_and_is_valid(option: str) -> None:
     group, _, name = option.partition("=")
     config = make_config(option)
@@ -70,11 +60,13 @@ def test_every_shipped_option_composes_and_is_valid(option: str) -> None:
 
 def test_every_yaml_file_is_reached_by_a_group_or_is_the_start() -> None:
     files = {path.relative_to(config_dir()).as_posix() for path in config_dir().rglob("*.yaml")}
-    assert files == {"train.yaml"} | {f"{group}/{name}.yaml" for group, names in groups().items() for name in names}
+    assert files == {"train.yaml"} | {
+        f"{group}/{name}.yaml" for group, names in groups(TRAIN).items() for name in names
+    }
 
 
 def test_every_key_has_a_value_in_yaml_and_a_meaning(shipped: Config) -> None:
-    composed = compose_config([])
+    composed = TRAIN.compose([])
     for key, item in SCHEMA.items():
         # Not every environment's file need say these two.
         assert item.default == REQUIRED or key in ("env.wrappers", "env.vectorization"), f"{key} has its value in code"
@@ -95,7 +87,7 @@ def test_every_key_can_be_overridden(shipped: Config) -> None:
     assert make_config(*words) == shipped
 
 
-@pytest.mark.parametrize(("env", "core"), list(product(groups()["env"], groups()["core"])))
+@pytest.mark.parametrize(("env", "core"), list(product(groups(TRAIN)["env"], groups(TRAIN)["core"])))
 def test_a_configuration_survives_being_written_and_read(env: str, core: str, tmp_path: Path) -> None:
     words = [f"env={env}", f"core={core}", "learner.rho_bar=inf", "learner.epsilon=1e-7", "+env.kwargs.note='a: #b \"'"]
     config = make_config(*words, "resume=null", "checkpoint.keep_every_steps=1e5", "runs_dir='é 北'")
@@ -220,7 +212,7 @@ def test_composing_leaves_a_surrounding_hydra_application_alone(tmp_path: Path) 
         with pytest.raises(UserError):
             make_config("seed=-1")
         with pytest.raises(UserError):
-            compose_config(["core=nope"])
+            TRAIN.compose(["core=nope"])
         assert compose("theirs").answer == 42
 
 

@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rmc_rl.config import EnvConfig, make_config
+from rmc_rl.config import TRAIN, EnvConfig, make_config
 from rmc_rl.environment import find_spec, make_single, make_vector
 from rmc_rl.errors import UserError
 from rmc_rl.overrides import groups
@@ -163,7 +163,7 @@ def test_a_module_that_does_not_exist_is_a_user_error(module: str) -> None:
 # Making
 
 
-@pytest.mark.parametrize("name", groups()["env"])
+@pytest.mark.parametrize("name", groups(TRAIN)["env"])
 def test_every_shipped_environment_can_be_made(name: str) -> None:
     config = make_config(f"env={name}")
     vector = make_vector(config.env, 3)

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from rmc_rl.config import describe
+from rmc_rl.config import TRAIN
 from rmc_rl.errors import NonFiniteLossError, UserError, exit_with, nearest, reports_user_errors
 
-KEYS = [key for key, _ in describe()]
+KEYS = [key for key, _ in TRAIN.describe()]
 
 
 @pytest.mark.parametrize(

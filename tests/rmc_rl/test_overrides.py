@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rmc_rl.config import changes, make_config
+from rmc_rl.config import TRAIN, make_config
 from rmc_rl.errors import UserError
 from rmc_rl.overrides import check_overrides, groups, overridden, parse_overrides, whole_numbers
+from rmc_rl.schema import changes
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def own(tmp_path: Path) -> str:
 
 
 def test_the_users_folder_adds_options_to_the_groups(own: str) -> None:
-    assert groups(own)["core"] == sorted([*groups()["core"], "mine"])
-    assert "quick" in groups(own)["experiment"]
-    assert "mine" not in groups()["core"]
+    assert groups(TRAIN, own)["core"] == sorted([*groups(TRAIN)["core"], "mine"])
+    assert "quick" in groups(TRAIN, own)["experiment"]
+    assert "mine" not in groups(TRAIN)["core"]
 
 
 def test_the_users_options_compose(own: str) -> None:
@@ -78,7 +79,7 @@ def test_a_missing_config_folder_is_named(tmp_path: Path) -> None:
 )
 def test_a_misspelt_word_is_named_with_its_neighbours(word: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check_overrides([word])
+        check_overrides([word], TRAIN)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_what_hydra_refuses_is_a_user_error_too(word: str) -> None:
     "word", ["seed=1,2", "core=rmc,lstm", "seed=range(1,5)", "core=choice(rmc,lstm)", "core=glob(*)"]
 )
 def test_a_sweep_passes_the_check_and_is_no_single_configuration(word: str) -> None:
-    check_overrides([word])
+    check_overrides([word], TRAIN)
     with pytest.raises(UserError):
         make_config(word)
 
@@ -153,8 +154,8 @@ def test_free_sections_take_new_keys_with_a_plus() -> None:
     ],
 )
 def test_whole_numbers(word: str, plain: str) -> None:
-    assert whole_numbers([word]) == [plain]
-    assert whole_numbers([plain]) == [plain]
+    assert whole_numbers([word], TRAIN) == [plain]
+    assert whole_numbers([plain], TRAIN) == [plain]
 
 
 def test_a_budget_in_scientific_notation_is_an_integer() -> None:
@@ -193,22 +194,22 @@ SAVED = (
 def test_only_what_was_typed_changes(words: list[str], expected: list[str]) -> None:
     saved = make_config(*SAVED)
     before = copy.deepcopy(saved)
-    assert changes(saved, overridden(saved, words)) == expected
+    assert changes(saved, overridden(saved, words, TRAIN)) == expected
     assert saved == before
 
 
 def test_a_typed_group_replaces_its_section_without_leftovers() -> None:
     saved = make_config(*SAVED)
-    config = overridden(saved, ["core=lstm", "engine=inline", "env=minipacman", "engine.learner_threads=2"])
+    config = overridden(saved, ["core=lstm", "engine=inline", "env=minipacman", "engine.learner_threads=2"], TRAIN)
     assert config.core == make_config("core=lstm").core
     assert config.env == make_config("env=minipacman").env
     assert (config.engine.name, config.engine.learner_threads) == ("inline", 2)
     assert config.learner == saved.learner
-    assert overridden(saved, ["core=rmc"]).core == make_config("core=rmc").core
+    assert overridden(saved, ["core=rmc"], TRAIN).core == make_config("core=rmc").core
 
 
 def test_a_group_from_the_users_folder(own: str) -> None:
-    assert overridden(make_config(*SAVED), ["core=mine"], own).core == {"name": "rmc", "mem_slots": 2}
+    assert overridden(make_config(*SAVED), ["core=mine"], TRAIN, own).core == {"name": "rmc", "mem_slots": 2}
 
 
 @pytest.mark.parametrize(
@@ -229,4 +230,4 @@ def test_a_group_from_the_users_folder(own: str) -> None:
 )
 def test_what_cannot_be_laid_over_is_refused(word: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        overridden(make_config(*SAVED), [word])
+        overridden(make_config(*SAVED), [word], TRAIN)

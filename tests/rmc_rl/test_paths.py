@@ -20,7 +20,7 @@ def _copy(where: Path) -> Path:
     """What is needed of the package to ask it for its configuration."""
     package = where / "rmc_rl"
     package.mkdir(parents=True)
-    for name in ("__init__.py", "errors.py", "paths.py", "config.py", "overrides.py"):
+    for name in ("__init__.py", "errors.py", "paths.py", "config.py", "overrides.py", "schema.py"):
         shutil.copy(PACKAGE / name, package)
     return package
 
@@ -43,7 +43,7 @@ def test_this_installation_finds_its_configuration() -> None:
 def test_an_installed_package_reads_the_configuration_inside_it(tmp_path: Path) -> None:
     package = _copy(tmp_path)
     shutil.copytree(config_dir(), package / "configs")
-    script = "from rmc_rl.config import make_config, to_yaml; print(to_yaml(make_config('seed=3')))"
+    script = "from rmc_rl import config, schema; print(schema.to_yaml(config.make_config('seed=3')))"
     asked = _ask(tmp_path, ASK + "\n" + script)
     assert asked.returncode == 0, asked.stderr
     first, _, text = asked.stdout.partition("\n")

@@ -22,7 +22,7 @@ from gymnasium import spaces
 from rmc_agents.tree import leaves, map_tree
 from rmc_rl.building import build_agent
 from rmc_rl.checkpoint import load_checkpoint
-from rmc_rl.config import Config, EnvConfig, describe, make_config
+from rmc_rl.config import TRAIN, Config, EnvConfig, make_config
 from rmc_rl.display import NoDisplay
 from rmc_rl.environment import make_vector
 from rmc_rl.errors import NonFiniteLossError, UserError
@@ -242,7 +242,8 @@ def test_the_page_lists_what_is_heeded() -> None:
     rows = re.findall(r"^\| (`.+?`) \| ", page, re.MULTILINE)
     listed = {key for row in rows for key in re.findall(r"`([\w.]+)`", row)}
     assert listed == {*meaningful("impala"), *meaningful("ppo")}
-    known = {key for key, _ in describe()} | {key.partition(".")[0] for key, _ in describe()} | set(groups())
+    keys = [key for key, _ in TRAIN.describe()]
+    known = {*keys, *(key.partition(".")[0] for key in keys), *groups(TRAIN)}
     assert listed <= known
 
 

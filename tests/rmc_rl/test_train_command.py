@@ -127,11 +127,11 @@ def test_multirun_trains_each_value_and_writes_below_runs_only(
 def test_help_names_every_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from rmc_rl.config import describe
+    from rmc_rl.config import TRAIN
 
     call(monkeypatch, tmp_path, "--help")
     page = capsys.readouterr().out
-    for key, item in describe():
+    for key, item in TRAIN.describe():
         assert key in page
         assert item.metadata["meaning"] in page
     assert "python -m rmc_rl.train --multirun seed=0,1,2" in page
