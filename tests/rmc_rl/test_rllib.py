@@ -22,6 +22,7 @@ from gymnasium import spaces
 from rmc_agents.tree import leaves, map_tree
 from rmc_rl.building import build_agent
 from rmc_rl.checkpoint import load_checkpoint
+from rmc_rl.checkpoint import latest_checkpoint
 from rmc_rl.config import TRAIN, Config, EnvConfig, make_config
 from rmc_rl.display import NoDisplay
 from rmc_rl.environment import make_vector
@@ -400,7 +401,7 @@ def test_ppo_starts_from_a_run_of_ours(impala: SimpleNamespace, tmp_path: Path) 
     assert len(notes) >= BATCHES * PPO_EPOCHS * PPO_MINIBATCHES
     check_batches(notes, config)
     check_run(result.run, result.steps)
-    (newest,) = (result.run / "checkpoints").glob("step-*")
+    newest = latest_checkpoint(result.run / "checkpoints")  # on a slow machine there is one more
     origin = json.loads((newest / "checkpoint.json").read_text())["info"]["rllib"]
     assert (origin["algorithm"], origin["start"]) == ("ppo", str(impala.result.run))
 
