@@ -21,8 +21,7 @@ from gymnasium import spaces
 
 from rmc_agents.tree import leaves, map_tree
 from rmc_rl.building import build_agent
-from rmc_rl.checkpoint import load_checkpoint
-from rmc_rl.checkpoint import latest_checkpoint
+from rmc_rl.checkpoint import latest_checkpoint, load_checkpoint
 from rmc_rl.config import TRAIN, Config, EnvConfig, make_config
 from rmc_rl.display import NoDisplay
 from rmc_rl.environment import make_vector
