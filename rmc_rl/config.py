@@ -61,18 +61,9 @@ class ActorConfig:
 
 
 @dataclass
-class LearnerConfig:
-    """How the agent learns from it (IMPALA; V-trace)."""
+class OptimizerConfig:
+    """How gradients change the weights."""
 
-    count: int = key(
-        "learner processes that share each update, a GPU for each where there are GPUs (engine=ray)",
-        minimum=1,
-        maximum=1000,
-    )
-    rollouts_per_batch: int = key("rollouts joined into one update, of each learner", minimum=1, maximum=10_000)
-    games_at_once: int | None = key(
-        "games of one part of a batch, whose gradients are added up; null: 16 to 64 on a CPU, all on a GPU", minimum=1
-    )
     optimizer: str = key("optimiser", choices=("rmsprop", "adam"))
     learning_rate: float = key("step size at the start", above=0)
     learning_rate_final: float = key("step size when the budget is spent", minimum=0)
@@ -84,6 +75,21 @@ class LearnerConfig:
     adam_beta2: float = key("Adam: decay of the squared gradient's average", minimum=0, maximum=0.9999999)
     epsilon: float = key("added to the optimiser's denominator", above=0)
     max_grad_norm: float | None = key("clip the gradient's global norm to this; null: no clipping", above=0)
+
+
+@dataclass
+class LearnerConfig(OptimizerConfig):
+    """How the agent learns from it (IMPALA; V-trace)."""
+
+    count: int = key(
+        "learner processes that share each update, a GPU for each where there are GPUs (engine=ray)",
+        minimum=1,
+        maximum=1000,
+    )
+    rollouts_per_batch: int = key("rollouts joined into one update, of each learner", minimum=1, maximum=10_000)
+    games_at_once: int | None = key(
+        "games of one part of a batch, whose gradients are added up; null: 16 to 64 on a CPU, all on a GPU", minimum=1
+    )
     discount: float = key("discount per step", minimum=0, maximum=1)
     baseline_cost: float = key("weight of the value loss", minimum=0)
     entropy_cost: float = key("weight of the entropy bonus at the start", minimum=0)
@@ -144,6 +150,12 @@ class LogConfig:
     display: str = key("live table, plain lines, or nothing on screen", choices=("auto", "rich", "plain", "none"))
     tensorboard: bool = key("write TensorBoard events")
     wandb_project: str = key("Weights & Biases project")
+    # Runs that were made before there were these do not say them.
+    wandb_checkpoints: bool = key("give Weights & Biases the last and the best checkpoint as artifacts", default=True)
+    video_every_steps: int | None = key(
+        "a short video of the agent each so many steps, made beside training; null: none", minimum=1, default=None
+    )
+    video_steps: int = key("steps that such a video shows, at most", minimum=1, maximum=100_000, default=300)
 
 
 @dataclass

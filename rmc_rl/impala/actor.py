@@ -28,7 +28,7 @@ from rmc_rl.errors import UserError
 from rmc_rl.impala.acting import Acting, Row
 from rmc_rl.impala.games import Games, require_alike
 from rmc_rl.impala.rollout import Rollout
-from rmc_rl.impala.weights import load_weights
+from rmc_rl.weights import load_weights
 
 
 class _Rows(NamedTuple):

@@ -20,8 +20,9 @@ from rmc_rl.config import LearnerConfig
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.impala.loss import explained_variance, impala_loss
 from rmc_rl.impala.rollout import Rollout, join, split
-from rmc_rl.impala.schedules import scheduled
-from rmc_rl.impala.weights import get_weights, load_weights
+from rmc_rl.optimizer import Optimizer
+from rmc_rl.schedules import scheduled
+from rmc_rl.weights import get_weights, load_weights
 
 FEWEST_GAMES_AT_ONCE, MOST_GAMES_AT_ONCE = 16, 64
 """Games of a part, on a CPU, where not configured: half the batch within these bounds."""
@@ -66,10 +67,9 @@ class Learner:
         self.config = config
         self.total_steps = total_steps
         self.device = torch.device(device)
-        self.optimizer = make_optimizer(self.agent, config)
+        self.optimizer = Optimizer(self.agent, config)
         self.steps = 0  # valid environment steps learnt from
         self.updates = 0
-        self._parameters = list(self.agent.parameters())
         self._all_reduce = all_reduce
         self._steps_at: deque[tuple[int, int]] = deque(maxlen=VERSIONS_REMEMBERED)  # (updates, steps learnt from)
         self._threads: ThreadPoolExecutor | None = None
@@ -89,21 +89,14 @@ class Learner:
         started = time.perf_counter()
         progress = self.steps / self.total_steps
         config = self.config
-        learning_rate = scheduled(
-            config.learning_rate, config.learning_rate_final, config.learning_rate_schedule, progress
-        )
-        if self.updates < config.warmup_updates:
-            learning_rate *= (self.updates + 1) / config.warmup_updates
+        learning_rate = self.optimizer.schedule(progress, self.updates)
         entropy_cost = scheduled(config.entropy_cost, config.entropy_cost_final, config.entropy_cost_schedule, progress)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
 
         batch = join(rollouts)
         valid = self._tensor(batch.valid)
         ((count, learnt),) = self._all_reduce([torch.stack([valid.sum(), valid[config.burn_in :].sum()])])
         loss = self._put_gradients(batch, learnt, entropy_cost)
-        limit = config.max_grad_norm if config.max_grad_norm is not None else math.inf
-        grad_norm = torch.nn.utils.clip_grad_norm_(self._parameters, limit)
+        grad_norm = self.optimizer.clip()
         # One transfer, the only one that waits for the device.
         *sums, norm, counted = torch.cat([loss, grad_norm.double()[None], count.double()[None]]).tolist()
         figures = dict(zip(_LOSS_FIGURES, sums, strict=True))
@@ -160,7 +153,7 @@ class Learner:
             torch._foreach_add_([x for x in total if x is not None], [x for x in gradients if x is not None])
         *summed, figures = self._all_reduce([*(x for x in total if x is not None), figures])
         gradient = iter(summed)
-        for parameter, own in zip(self._parameters, total, strict=True):
+        for parameter, own in zip(self.optimizer.parameters, total, strict=True):
             parameter.grad = None if own is None else next(gradient)
         return figures
 
@@ -184,7 +177,7 @@ class Learner:
             count=count,
             value_scale=self.agent.value.scale,
         )
-        gradients = torch.autograd.grad(loss.total, self._parameters, allow_unused=True)
+        gradients = torch.autograd.grad(loss.total, self.optimizer.parameters, allow_unused=True)
         return gradients, torch.stack([figure.detach().double() for figure in vars(loss).values()])
 
     def _steps_after(self, updates: int) -> int:
@@ -198,14 +191,9 @@ class Learner:
 
     def get_state(self) -> dict[str, Any]:
         """Weights, optimiser state and counters: a tree of arrays and numbers."""
-        optimizer = {
-            f"{name}/{key}": np.asarray(torch.as_tensor(value).cpu()).copy()
-            for name, parameter in self.agent.named_parameters()
-            for key, value in self.optimizer.state.get(parameter, {}).items()
-        }
         return {
             "agent": self.weights(),
-            "optimizer": {self.config.optimizer: optimizer},
+            "optimizer": self.optimizer.get_state(),
             "steps": np.asarray(self.steps, np.int64),
             "updates": np.asarray(self.updates, np.int64),
         }
@@ -217,30 +205,14 @@ class Learner:
             UserError: the weights do not fit this agent, or the state is damaged.
         """
         try:
-            weights, stored = state["agent"], state["optimizer"].get(self.config.optimizer, {})
+            weights, optimizer = state["agent"], dict(state["optimizer"])
             self.steps, self.updates = int(state["steps"]), int(state["updates"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"the checkpoint's record of the learner is damaged: {error!r}") from error
         load_weights(self.agent, weights)
-        self.optimizer.state.clear()
+        self.optimizer.set_state(optimizer)
         self._steps_at.clear()
         self._steps_at.append((self.updates, self.steps))
-        parameters = dict(self.agent.named_parameters())
-        if {path.rsplit("/", 1)[-1] for path in stored} != self._optimizer_keys():
-            return
-        for path, value in stored.items():
-            name, _, key = path.rpartition("/")
-            if name not in parameters or value.shape not in ((), parameters[name].shape):
-                raise UserError(f"the checkpoint does not fit this agent: its optimiser's '{path}' has no place here")
-            tensor = torch.from_numpy(np.array(value))
-            # Step counts stay on the CPU, as the optimisers keep them; averages go beside their parameter.
-            self.optimizer.state[parameters[name]][key] = tensor if key == "step" else tensor.to(self.device)
-
-    def _optimizer_keys(self) -> set[str]:
-        """What the optimiser keeps per parameter, as configured now."""
-        if self.config.optimizer == "adam":
-            return {"step", "exp_avg", "exp_avg_sq"}
-        return {"step", "square_avg"} | ({"momentum_buffer"} if self.config.rmsprop_momentum > 0 else set())
 
     def _tensor(self, data: np.ndarray | Tensor) -> Tensor:
         if isinstance(data, Tensor):
@@ -251,21 +223,3 @@ class Learner:
         if self.device.type == "cuda":
             tensor = tensor.pin_memory()  # from elsewhere the host would wait for the copy
         return tensor.to(self.device, non_blocking=True)
-
-
-def make_optimizer(agent: torch.nn.Module, config: LearnerConfig) -> torch.optim.Optimizer:
-    """RMSProp or Adam as configured."""
-    if config.optimizer == "adam":
-        return torch.optim.Adam(
-            agent.parameters(),
-            lr=config.learning_rate,
-            betas=(config.adam_beta1, config.adam_beta2),
-            eps=config.epsilon,
-        )
-    return torch.optim.RMSprop(
-        agent.parameters(),
-        lr=config.learning_rate,
-        alpha=config.rmsprop_decay,
-        eps=config.epsilon,
-        momentum=config.rmsprop_momentum,
-    )

@@ -165,7 +165,7 @@ def _scheduled(start: float, final: float, schedule: str, total_steps: int) -> f
 
 
 def agent_weights(algorithm: Algorithm) -> dict[str, np.ndarray]:
-    """A copy of the weights that have been learnt, as `rmc_rl.impala.weights.get_weights` gives them.
+    """A copy of the weights that have been learnt, as `rmc_rl.weights.get_weights` gives them.
 
     APPO's learner may be at work meanwhile: then some are one update newer than others.
     """

@@ -35,7 +35,7 @@ from rmc_agents.agent import AgentOutput
 from rmc_agents.tree import leaves, map_tree
 from rmc_rl.building import build_agent
 from rmc_rl.config import Config
-from rmc_rl.impala.weights import load_weights
+from rmc_rl.weights import load_weights
 from rmc_rl.rllib.games import FIRST, LAST_ACTION, LAST_REWARD, OBSERVATION
 from rmc_rl.spaces import Interface
 
@@ -47,7 +47,7 @@ class AgentModule(TorchRLModule, ValueFunctionAPI, TargetNetworkAPI, InferenceOn
     """The agent of a configuration, over observations of `rmc_rl.rllib.games`.
 
     Its ``model_config`` holds ``config`` (`Config`), ``interface`` (`Interface`), ``weights`` to begin with (as
-    `rmc_rl.impala.weights.get_weights` gives them; None: initial ones, from the seed alone) and ``max_seq_len``, for
+    `rmc_rl.weights.get_weights` gives them; None: initial ones, from the seed alone) and ``max_seq_len``, for
     RLlib.
     """
 

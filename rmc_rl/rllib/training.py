@@ -35,7 +35,7 @@ from rmc_rl.engines.ray_processes import make_temporary_folder, start_ray, stop_
 from rmc_rl.engines.shares import share_cores
 from rmc_rl.environment import make_vector
 from rmc_rl.errors import NonFiniteLossError, UserError
-from rmc_rl.impala.weights import get_weights, load_weights
+from rmc_rl.weights import get_weights, load_weights
 from rmc_rl.metrics import GLOSSARY, make_writers, memory_mb
 from rmc_rl.policy import Policy
 from rmc_rl.progress import Progress

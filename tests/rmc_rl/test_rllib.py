@@ -27,7 +27,6 @@ from rmc_rl.display import NoDisplay
 from rmc_rl.environment import make_vector
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.evaluate import evaluate
-from rmc_rl.impala.weights import get_weights
 from rmc_rl.overrides import groups
 from rmc_rl.policy import load
 from rmc_rl.progress import Progress
@@ -40,6 +39,7 @@ from rmc_rl.rllib.training import save_agent, train
 from rmc_rl.run_folder import create_run_folder, find_run
 from rmc_rl.seeds import actor_seed
 from rmc_rl.spaces import Interface, interface
+from rmc_rl.weights import get_weights
 from tests.leftovers import nothing_is_left
 from tests.spaces import discrete_interface
 

@@ -12,7 +12,7 @@ from rmc_rl.errors import NonFiniteLossError
 from rmc_rl.impala.actor import Actor
 from rmc_rl.impala.learner import Learner
 from rmc_rl.impala.rollout import Rollout
-from rmc_rl.impala.weights import get_weights
+from rmc_rl.weights import get_weights
 from tests.rmc_rl.impala.scripted import ScriptedEnv, small_agent
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rmc_rl.impala.schedules import scheduled
+from rmc_rl.schedules import scheduled
 
 
 @pytest.mark.parametrize(("progress", "expected"), [(0.0, 3.0), (0.25, 2.5), (1.0, 1.0), (1.5, 1.0), (-1.0, 3.0)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rmc_rl.errors import UserError
-from rmc_rl.impala.weights import get_weights, load_weights
+from rmc_rl.weights import get_weights, load_weights
 from tests.rmc_rl.impala.scripted import small_agent
 
 
