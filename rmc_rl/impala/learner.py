@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from rmc_agents.agent import Agent
 from rmc_agents.tree import map_tree
 from rmc_rl.config import LearnerConfig
 from rmc_rl.errors import NonFiniteLossError, UserError
+from rmc_rl.gradients import Gradients, GradientSum, alone
 from rmc_rl.impala.loss import explained_variance, impala_loss
 from rmc_rl.impala.rollout import Rollout, join, split
 from rmc_rl.optimizer import Optimizer
@@ -31,11 +30,6 @@ _LOSS_FIGURES = (
     *("loss", "policy_loss", "value_loss", "entropy", "value", "rho", "mean_target", "mean_squared_target"),
 )
 """What the logs call the fields of `Loss`."""
-
-
-def alone(tensors: list[Tensor]) -> list[Tensor]:
-    """The sum of each tensor over all learners, where there is one."""
-    return tensors
 
 
 class Learner:
@@ -70,12 +64,9 @@ class Learner:
         self.optimizer = Optimizer(self.agent, config)
         self.steps = 0  # valid environment steps learnt from
         self.updates = 0
-        self._all_reduce = all_reduce
         self._steps_at: deque[tuple[int, int]] = deque(maxlen=VERSIONS_REMEMBERED)  # (updates, steps learnt from)
-        self._threads: ThreadPoolExecutor | None = None
-        if threads > 1 and self.device.type == "cpu":
-            # Each with one of torch's own threads; a new thread would take as many as the machine has cores.
-            self._threads = ThreadPoolExecutor(threads, "learner", functools.partial(torch.set_num_threads, 1))
+        on_threads = threads if self.device.type == "cpu" else 1
+        self._gradient_sum = GradientSum(self.optimizer.parameters, on_threads, all_reduce)
 
     def update(self, rollouts: Sequence[Rollout]) -> dict[str, Any]:
         """Learn from these rollouts; returns the figures of this update (see the glossary in `rmc_rl.metrics`).
@@ -94,7 +85,7 @@ class Learner:
 
         batch = join(rollouts)
         valid = self._tensor(batch.valid)
-        ((count, learnt),) = self._all_reduce([torch.stack([valid.sum(), valid[config.burn_in :].sum()])])
+        ((count, learnt),) = self._gradient_sum.all_reduce([torch.stack([valid.sum(), valid[config.burn_in :].sum()])])
         loss = self._put_gradients(batch, learnt, entropy_cost)
         grad_norm = self.optimizer.clip()
         # One transfer, the only one that waits for the device.
@@ -142,22 +133,12 @@ class Learner:
                 games = min(max(-(-total // 2), FEWEST_GAMES_AT_ONCE), MOST_GAMES_AT_ONCE)
         parts = split(batch, games)
 
-        def work(part: Rollout) -> tuple[tuple[Tensor | None, ...], Tensor]:
+        def work(part: Rollout) -> Gradients:
             return self._gradients(part, count, entropy_cost)
 
-        done = map(work, parts) if self._threads is None else self._threads.map(work, parts)
-        total, figures = next(done)
-        for gradients, more in done:
-            figures = figures + more
-            # A parameter without influence has no gradient in any part.
-            torch._foreach_add_([x for x in total if x is not None], [x for x in gradients if x is not None])
-        *summed, figures = self._all_reduce([*(x for x in total if x is not None), figures])
-        gradient = iter(summed)
-        for parameter, own in zip(self.optimizer.parameters, total, strict=True):
-            parameter.grad = None if own is None else next(gradient)
-        return figures
+        return self._gradient_sum.put(parts, work)
 
-    def _gradients(self, part: Rollout, count: Tensor, entropy_cost: float) -> tuple[tuple[Tensor | None, ...], Tensor]:
+    def _gradients(self, part: Rollout, count: Tensor, entropy_cost: float) -> Gradients:
         """The gradients of a part of a batch with ``count`` steps to learn from, and its share of the figures."""
         burn_in = self.config.burn_in
         rows = map_tree(self._tensor, (part.observation, part.last_action, part.last_reward, part.reset))
