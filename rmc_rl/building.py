@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 
 from rmc_agents import Agent
 from rmc_agents.registry import make_core
-from rmc_rl.config import Config
+from rmc_rl.config import Config, RunConfig
 from rmc_rl.environment import import_named
 from rmc_rl.errors import UserError
 from rmc_rl.spaces import Interface
@@ -34,28 +36,34 @@ def build_agent(config: Config, interface: Interface, seed: int | None = None, t
     for module in config.modules:
         import_named(module, "modules", config.trust if trust is None else trust)
     options: dict[str, Any] = {str(key): value for key, value in config.core.items() if key != "name"}
+    with refusals("the agent cannot be built"), torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return Agent(
+            observation=interface.observation,
+            actions=interface.actions,
+            core=lambda input_size: make_core(config.core["name"], input_size, **options),
+            torso=config.agent.torso,
+            torso_options=dict(config.agent.torso_options),
+            use_last_action=config.agent.use_last_action,
+            use_last_reward=config.agent.use_last_reward,
+            normalise_output=config.agent.normalise_output,
+            normalise_value=config.agent.normalise_value,
+        )
+
+
+@contextlib.contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """What a part says of arguments that it refuses becomes a `UserError` that begins with `what`."""
     try:
-        with torch.random.fork_rng(devices=[]):
-            if seed is not None:
-                torch.manual_seed(seed)
-            return Agent(
-                observation=interface.observation,
-                actions=interface.actions,
-                core=lambda input_size: make_core(config.core["name"], input_size, **options),
-                torso=config.agent.torso,
-                torso_options=dict(config.agent.torso_options),
-                use_last_action=config.agent.use_last_action,
-                use_last_reward=config.agent.use_last_reward,
-                normalise_output=config.agent.normalise_output,
-                normalise_value=config.agent.normalise_value,
-            )
+        yield
     except (TypeError, ValueError) as error:
-        raise UserError(f"the agent cannot be built: {_first_line(error)}") from error
+        raise UserError(f"{what}: {_first_line(error)}") from error
     except (RuntimeError, MemoryError, OverflowError) as error:  # torch's ways to say that a size is too large
-        raise UserError(f"the agent cannot be built, its sizes are too large: {_first_line(error)}") from error
+        raise UserError(f"{what}, its sizes are too large: {_first_line(error)}") from error
 
 
-def learner_device(config: Config) -> str:
+def learner_device(config: RunConfig) -> str:
     """Resolve ``device=auto``.
 
     Raises:

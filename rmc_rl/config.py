@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rmc_rl.errors import UserError
 from rmc_rl.schema import Schema, key
@@ -152,10 +152,56 @@ class LogConfig:
     wandb_project: str = key("Weights & Biases project")
     # Runs that were made before there were these do not say them.
     wandb_checkpoints: bool = key("give Weights & Biases the last and the best checkpoint as artifacts", default=True)
+
+
+@dataclass
+class AgentLogConfig(LogConfig):
+    """What is said about the training of an agent."""
+
     video_every_steps: int | None = key(
         "a short video of the agent each so many steps, made beside training; null: none", minimum=1, default=None
     )
     video_steps: int = key("steps that such a video shows, at most", minimum=1, maximum=100_000, default=300)
+
+
+class RunConfig(Protocol):
+    """What every kind of run has in its configuration."""
+
+    @property
+    def checkpoint(self) -> CheckpointConfig:
+        """What is kept of it."""
+
+    @property
+    def log(self) -> LogConfig:
+        """What is said about it."""
+
+    @property
+    def total_steps(self) -> int:
+        """Its budget."""
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+
+    @property
+    def device(self) -> str:
+        """Where it learns."""
+
+    @property
+    def runs_dir(self) -> str:
+        """Where its folder is made."""
+
+    @property
+    def group(self) -> str | None:
+        """A name that it shares with runs which are drawn together."""
+
+    @property
+    def wandb(self) -> str | None:
+        """Weights & Biases."""
+
+    @property
+    def title(self) -> tuple[str, str]:
+        """What is learnt by what, in names that can be part of a folder's."""
 
 
 @dataclass
@@ -169,7 +215,7 @@ class Config:
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    log: LogConfig = field(default_factory=LogConfig)
+    log: AgentLogConfig = field(default_factory=AgentLogConfig)
     seed: int = key("seed of everything random", minimum=0)
     total_steps: int = key("budget in environment steps", minimum=1)
     device: str = key("where learning runs; auto: the GPU where there is one", choices=("auto", "cpu", "cuda"))
@@ -187,15 +233,39 @@ class Config:
     modules: list[str] = key("modules of your own that register cores and torsos; imported with trust=true only")
     trust: bool = key("allow what names modules (modules, an environment's id, wrappers) to have them imported")
 
+    @property
+    def title(self) -> tuple[str, str]:
+        """Environment and core."""
+        return self.env.name, str(self.core["name"])
+
+
+def check_named(section: str, values: dict[str, Any]) -> None:
+    """Raise `UserError` unless a section says by its ``name`` which of the registered things it is about."""
+    if "name" not in values:
+        raise UserError(f"{section}.name is missing: the {section}'s registered name")
+    if not isinstance(values["name"], str):
+        raise UserError(f"{section}.name={values['name']} is not a name: the {section}'s registered name is needed")
+
+
+def check_group(group: str | None) -> None:
+    """Raise `UserError` unless runs can be found by this group."""
+    if group is not None and (group in ("", "latest", ".", "..") or re.search(r"[/\\\0]", group)):
+        raise UserError(
+            f"group={group} cannot be a group's name: without a slash, and not 'latest', which is the newest one"
+        )
+
+
+def check_seed(seed: int) -> None:
+    """Raise `UserError` unless random streams can be made of the seed."""
+    if seed >= 2**31:
+        raise UserError(f"seed={seed} is too large: below 2^31")
+
 
 def _finish(config: Config) -> None:
     """What single keys cannot say."""
     if not config.env.name:
         config.env.name = re.sub(r"[^\w.-]+", "-", config.env.id.rpartition(":")[2])
-    if "name" not in config.core:
-        raise UserError("core.name is missing: the core's registered name")
-    if not isinstance(config.core["name"], str):
-        raise UserError(f"core.name={config.core['name']} is not a name: the core's registered name is needed")
+    check_named("core", config.core)
     if config.actor.groups > config.actor.num_envs:
         raise UserError(
             f"actor.groups={config.actor.groups} is too large: at most actor.num_envs={config.actor.num_envs}"
@@ -215,17 +285,14 @@ def _finish(config: Config) -> None:
     address = config.engine.address
     if address not in (None, "auto") and not re.fullmatch(r"[^\s:/]+:\d+", address):
         raise UserError(f"engine.address={address} is not known: auto or host:port, as `ray start` prints it")
-    if config.group is not None and (config.group in ("", "latest", ".", "..") or re.search(r"[/\\\0]", config.group)):
-        raise UserError(
-            f"group={config.group} cannot be a group's name: without a slash, and not 'latest', which is the newest one"
-        )
-    if config.seed >= 2**31:
-        raise UserError(f"seed={config.seed} is too large: below 2^31")
+    check_group(config.group)
+    check_seed(config.seed)
 
 
 TRAIN = Schema(
     "train",
     Config,
+    section="env",
     groups=("env", "core", "engine", "experiment"),
     free=("env.kwargs", "agent.torso_options"),
     finish=_finish,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -16,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from rmc_rl.config import Config
+from rmc_rl.config import RunConfig
 
 
 class Display(Protocol):
@@ -100,50 +102,27 @@ class LastingDisplay:
         self._show(self._display.stop)
 
 
-class PlainDisplay:
-    """One line per interval, fit for a log file."""
+@dataclass(frozen=True)
+class Board:
+    """Which figures a kind of run shows.
 
-    def __init__(self) -> None:
-        self._total = 0
-
-    def start(self, title: str, total_steps: int, steps: int) -> None:
-        """Print the title."""
-        self._total = total_steps
-        print(title, flush=True)
-
-    def progress(self, steps: int) -> None:
-        """Lines come per interval, not per update."""
-
-    def row(self, row: Mapping[str, float]) -> None:
-        """Print the figures one looks at first."""
-        speed = row["steps_per_second"]
-        left = max(self._total - row["steps"], 0) / speed if speed > 0 else float("nan")
-        print(
-            f"{row['steps']:>12,.0f} steps ({min(row['steps'] / self._total, 1.0):4.0%}) "
-            f"| return {_figure(row['return_mean'], '.2f'):>8} | length {_figure(row['length_mean'], ',.0f'):>6} "
-            f"| policy {_figure(row['policy_loss'], '+.3f')} value {_figure(row['value_loss'], '.3f')} "
-            f"entropy {_figure(row['entropy'], '.3f')} "
-            f"| lag {_figure(row['policy_lag'], '.1f')} | {_figure(speed, ',.0f')} steps/s | {_duration(left)} left",
-            flush=True,
-        )
-
-    def say(self, message: str) -> None:
-        """Print the message."""
-        print(message, flush=True)
-
-    def stop(self) -> None:
-        """Nothing to give back."""
-
-
-class RichDisplay:
-    """A live table at the bottom of the terminal; messages scroll above it.
-
-    Args:
-        console: where it is drawn; the terminal unless given.
+    Attributes:
+        line: the plain line, a format string of names in the row of metrics; a figure not known yet is a dash.
+        blocks: the live table's, of rows (label, names in the row of metrics, format, what it means).
     """
 
-    # Label, names in the row, format, what it means: how well it plays, then how fast it goes, then how it learns.
-    _SHOWN = (
+    line: str
+    blocks: tuple[tuple[tuple[str, tuple[str, ...], str, str], ...], ...]
+
+
+# How well the agent plays, then how fast it goes, then how it learns.
+AGENT_BOARD = Board(
+    line=(
+        "return {return_mean:>8.2f} | length {length_mean:>6,.0f} "
+        "| policy {policy_loss:+.3f} value {value_loss:.3f} entropy {entropy:.3f} "
+        "| lag {policy_lag:.1f} | {steps_per_second:,.0f} steps/s"
+    ),
+    blocks=(
         (
             ("return", ("return_mean",), ",.2f", "mean of the last 100 episodes"),
             ("length, episodes", ("length_mean", "episodes"), ",.0f", "mean steps of the same, ended so far"),
@@ -165,10 +144,53 @@ class RichDisplay:
             ("entropy", ("entropy",), ".3f", "nats per step"),
             ("gradient norm", ("grad_norm",), ".2f", "before clipping"),
         ),
-    )
+    ),
+)
+
+
+class PlainDisplay:
+    """One line per interval, fit for a log file."""
+
+    def __init__(self, board: Board = AGENT_BOARD) -> None:
+        self._board = board
+        self._total = 0
+
+    def start(self, title: str, total_steps: int, steps: int) -> None:
+        """Print the title."""
+        self._total = total_steps
+        print(title, flush=True)
+
+    def progress(self, steps: int) -> None:
+        """Lines come per interval, not per update."""
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """Print the figures one looks at first."""
+        speed = row["steps_per_second"]
+        left = max(self._total - row["steps"], 0) / speed if speed > 0 else float("nan")
+        done = min(row["steps"] / self._total, 1.0)
+        figures = self._board.line.format_map({name: _Figure(value) for name, value in row.items()})
+        print(f"{row['steps']:>12,.0f} steps ({done:4.0%}) | {figures} | {_duration(left)} left", flush=True)
+
+    def say(self, message: str) -> None:
+        """Print the message."""
+        print(message, flush=True)
+
+    def stop(self) -> None:
+        """Nothing to give back."""
+
+
+class RichDisplay:
+    """A live table at the bottom of the terminal; messages scroll above it.
+
+    Args:
+        board: what it shows.
+        console: where it is drawn; the terminal unless given.
+    """
+
     _WIDTH_FOR_NOTES = 70
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, board: Board = AGENT_BOARD, console: Console | None = None) -> None:
+        self._board = board
         self._console = console or Console()
         self._progress = Progress(
             TextColumn("steps"),
@@ -213,7 +235,7 @@ class RichDisplay:
         with_notes = self._console.width >= self._WIDTH_FOR_NOTES
         if with_notes:
             table.add_column(style="dim", no_wrap=True)
-        for block in self._SHOWN:
+        for block in self._board.blocks:
             table.add_row()
             for label, names, form, note in block:
                 figures = ", ".join(_figure(self._row.get(name, float("nan")), form) for name in names)
@@ -221,20 +243,31 @@ class RichDisplay:
         return Panel(Group(Text(self._title, style="bold"), self._progress, table))
 
 
-def make_display(config: Config) -> Display:
+def make_display(config: RunConfig, board: Board = AGENT_BOARD) -> Display:
     """The display this configuration asks for; ``auto`` is live on a terminal and plain lines elsewhere."""
     kind = config.log.display
     if sys.stdout is None:  # started with its output closed
         kind = "none"
     if kind == "auto":
         kind = "rich" if sys.stdout.isatty() else "plain"
-    displays: dict[str, type[Display]] = {"rich": RichDisplay, "plain": PlainDisplay, "none": NoDisplay}
-    return displays[kind]()
+    if kind == "none":
+        return NoDisplay()
+    return RichDisplay(board) if kind == "rich" else PlainDisplay(board)
+
+
+class _Figure(float):
+    """A number in a line; what is not known yet is a dash."""
+
+    def __format__(self, form: str) -> str:
+        if math.isnan(self):
+            width = re.match(r">?(\d*)", form)
+            return "-".rjust(int(width[1] or 0)) if width else "-"
+        return super().__format__(form)
 
 
 def _figure(value: float, form: str) -> str:
     """A figure as text; one that is not known yet is a dash."""
-    return "-" if math.isnan(value) else format(value, form)
+    return format(_Figure(value), form)
 
 
 def _duration(seconds: float) -> str:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
+import math
 import netrc
 import os
+import re
 import time
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 
-from rmc_rl.config import Config, LogConfig
+from rmc_rl.checkpoint import INFO, checkpoint_name
+from rmc_rl.config import RunConfig
 from rmc_rl.errors import UserError
 
 GLOSSARY = {
@@ -62,6 +67,9 @@ TIMING = frozenset(
 """Columns that depend on the machine's speed and not on the seed."""
 
 WandbMode = Literal["online", "offline", "disabled"]
+
+BEST_ARTIFACT_SECONDS = 1800.0
+"""At least so long lies between two artifacts of the best checkpoint: early in a run it changes every minute."""
 
 _AVERAGED = (
     *("loss", "policy_loss", "value_loss", "entropy", "value", "rho", "explained_variance", "grad_norm"),
@@ -183,7 +191,46 @@ class Episodes:
         self.count = state["count"]
 
 
-class _DiskWriter:
+@dataclass(frozen=True)
+class Video:
+    """A video of the agent.
+
+    Attributes:
+        path: the file.
+        steps: environment steps that the agent had learnt from.
+        gif: the same as a small GIF, for what shows no videos; None where nothing needs it.
+        gif_size: its width and height.
+    """
+
+    path: Path
+    steps: int
+    gif: bytes | None
+    gif_size: tuple[int, int]
+
+
+class Writer:
+    """Where the figures go, and what else a run has to show."""
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Take one line of metrics."""
+        raise NotImplementedError
+
+    def video(self, video: Video) -> None:
+        """Take a video; not every writer keeps them."""
+
+    def saved(self, checkpoint: Path, best: bool) -> None:
+        """A checkpoint was written, perhaps also as the ``best`` beside it; not every writer keeps them."""
+
+    def rewind(self, steps: int) -> None:
+        """Forget what was written after `steps`: its updates were lost."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Finish what is being written."""
+        raise NotImplementedError
+
+
+class _DiskWriter(Writer):
     """What a full disk does to a file of metrics: it costs one warning, not the run."""
 
     def __init__(self, path: Path) -> None:
@@ -222,8 +269,9 @@ class CsvWriter(_DiskWriter):
         UserError: what lies at `path` is no such file, or it cannot be written.
     """
 
-    def __init__(self, path: Path, steps: int) -> None:
+    def __init__(self, path: Path, steps: int, columns: Iterable[str] = GLOSSARY) -> None:
         super().__init__(path)
+        self._columns = list(columns)
         self._open(steps)
 
     def _open(self, steps: int) -> None:
@@ -234,7 +282,7 @@ class CsvWriter(_DiskWriter):
             # Made afresh: in a run folder from elsewhere the name could be a link to another file.
             replacement.unlink(missing_ok=True)
             self._file: IO[str] = replacement.open("x", newline="")
-            self._writer = csv.DictWriter(self._file, list(GLOSSARY), restval="", extrasaction="ignore")
+            self._writer = csv.DictWriter(self._file, self._columns, restval="", extrasaction="ignore")
             self._writer.writeheader()
             self._writer.writerows(kept)
             self._file.flush()
@@ -275,18 +323,34 @@ class TensorBoardWriter(_DiskWriter):
                 if name != "steps" and value == value:
                     self._writer.add_scalar(name, value, int(row["steps"]))
 
+    def video(self, video: Video) -> None:
+        """Write its GIF as an animated image, which is how TensorBoard shows videos."""
+        if video.gif is None:
+            return
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        (width, height), rgb = video.gif_size, 3
+        image = Summary.Image(height=height, width=width, colorspace=rgb, encoded_image_string=video.gif)
+        with self._surviving():
+            writer = self._writer._get_file_writer()  # as its own `add_video` does, which wants MoviePy to make a GIF
+            writer.add_summary(Summary(value=[Summary.Value(tag="video", image=image)]), video.steps)
+
     def close(self) -> None:
         """Flush and close."""
         with self._surviving():
             self._writer.close()
 
 
-class WandbWriter:
-    """Weights & Biases, its files kept inside the run folder."""
+class WandbWriter(Writer):
+    """Weights & Biases, its files kept inside the run folder.
+
+    With the figures go W&B's own of the machine, videos and, as artifacts, checkpoints: the best one, but not each time
+    that there is a better one, and at the end the last. An artifact is itself a run folder that can be watched.
+    """
 
     _chosen: str | None = None  # by an earlier run of this process
 
-    def __init__(self, config: Config, folder: Path, mode: WandbMode) -> None:
+    def __init__(self, config: RunConfig, folder: Path, mode: WandbMode) -> None:
         for variable in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR"):
             if os.environ.get(variable) in (None, self._chosen):  # the person's own choice stays
                 os.environ[variable] = str(folder.resolve() / "wandb-files")
@@ -301,6 +365,7 @@ class WandbWriter:
             "project": config.log.wandb_project,
             "name": folder.name,
             "id": folder.name,
+            "group": config.group,
             "resume": "allow" if mode == "online" else None,
             "dir": str(folder),
             "config": OmegaConf.to_container(OmegaConf.structured(config)),
@@ -320,16 +385,67 @@ class WandbWriter:
             )
             self._run = wandb.init(mode="offline", **{**arguments, "resume": None})
 
+        self._folder = folder
+        self._keeps_checkpoints = config.log.wandb_checkpoints
+        self._newest: Path | None = None
+        self._best_waits = False
+        self._best_sent = -math.inf
+        self._warned = False
+
     def write(self, row: Mapping[str, float]) -> None:
         """Log one row."""
         self._run.log({name: value for name, value in row.items() if value == value}, step=int(row["steps"]))
+
+    def video(self, video: Video) -> None:
+        """Log it with the last row: W&B takes nothing for a step that is past, so the caption names its own."""
+        import wandb
+
+        with self._surviving(f"the video {video.path}"):
+            caption = f"after {video.steps:,} steps"
+            self._run.log({"video": wandb.Video(str(video.path), caption=caption, format="mp4")})
+
+    def saved(self, checkpoint: Path, best: bool) -> None:
+        """Keep the best checkpoint as an artifact, if the last one is long enough ago."""
+        self._newest = checkpoint
+        self._best_waits |= best
+        if self._best_waits and time.monotonic() - self._best_sent >= BEST_ARTIFACT_SECONDS:
+            self._send(checkpoint.parent / "best", "best")
 
     def rewind(self, steps: int) -> None:
         """W&B takes no step twice; it ignores what comes again until the run is past where it was."""
 
     def close(self) -> None:
-        """Finish the W&B run."""
+        """Log what still waits and finish the W&B run."""
+        if self._newest is not None:
+            if self._best_waits:
+                self._send(self._newest.parent / "best", "best")
+            self._send(self._newest, "latest")
         self._run.finish()
+
+    def _send(self, checkpoint: Path, alias: str) -> None:
+        """Keep a checkpoint as an artifact: copied now, uploaded while training goes on."""
+        if alias == "best":
+            self._best_waits, self._best_sent = False, time.monotonic()
+        if not self._keeps_checkpoints:
+            return
+        import wandb
+
+        with self._surviving(f"the checkpoint {checkpoint}"):
+            name = checkpoint_name(int(json.loads((checkpoint / INFO).read_text())["info"]["steps"]))
+            artifact = wandb.Artifact(f"{re.sub(r'[^A-Za-z0-9_.-]', '-', self._folder.name)[-100:]}-agent", "model")
+            artifact.add_file(str(self._folder / "config.yaml"), skip_cache=True)
+            artifact.add_dir(str(checkpoint), name=f"checkpoints/{name}", skip_cache=True)
+            self._run.log_artifact(artifact, aliases=[alias, name])
+
+    @contextlib.contextmanager
+    def _surviving(self, what: str) -> Iterator[None]:
+        """W&B may fail in many ways; none of them is worth the run."""
+        try:
+            yield
+        except Exception as error:
+            if not self._warned:
+                warnings.warn(f"W&B did not take {what} ({error}): training goes on", stacklevel=4)
+            self._warned = True
 
 
 def wandb_mode(chosen: str | None) -> WandbMode:
@@ -346,10 +462,10 @@ def wandb_mode(chosen: str | None) -> WandbMode:
         return "disabled"
 
 
-def make_writers(config: Config, folder: Path, steps: int) -> list[CsvWriter | TensorBoardWriter | WandbWriter]:
+def make_writers(config: RunConfig, folder: Path, steps: int, columns: Iterable[str] = GLOSSARY) -> list[Writer]:
     """The writers this configuration asks for, going on after `steps`."""
-    log: LogConfig = config.log
-    writers: list[CsvWriter | TensorBoardWriter | WandbWriter] = [CsvWriter(folder / "metrics.csv", steps)]
+    log = config.log
+    writers: list[Writer] = [CsvWriter(folder / "metrics.csv", steps, columns)]
     if log.tensorboard:
         try:
             writers.append(TensorBoardWriter(folder / "tensorboard", steps))

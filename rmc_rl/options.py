@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from collections.abc import Sequence
-from dataclasses import Field, field, fields
+from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
@@ -17,7 +18,10 @@ Options = TypeVar("Options")
 
 def option(default: Any, meaning: str, choices: Sequence[str] | None = None, minimum: float | None = None) -> Any:
     """A field of an options dataclass with its meaning and limits."""
-    return field(default=default, metadata={"meaning": meaning, "choices": choices, "minimum": minimum})
+    metadata = {"meaning": meaning, "choices": choices, "minimum": minimum}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 def parse_options(schema: type[Options], words: Sequence[str], usage: str) -> Options:
@@ -30,7 +34,7 @@ def parse_options(schema: type[Options], words: Sequence[str], usage: str) -> Op
     if "-h" in words or "--help" in words:
         print(usage.strip() + "\n\nOptions:")
         for item in known.values():
-            print(f"  {item.name}={shown(item.default)}\n      {_meaning(item)}")
+            print(f"  {item.name}={shown(_default(item))}\n      {_meaning(item)}")
         raise SystemExit(0)
     given: dict[str, Any] = {}
     for word in words:
@@ -39,7 +43,10 @@ def parse_options(schema: type[Options], words: Sequence[str], usage: str) -> Op
             raise UserError(f"'{word}' is not of the form key=value (--help lists the options)")
         if name not in known:
             raise UserError(f"unknown option '{name}': {nearest(name, known)}")
-        given[name] = None if text in ("null", "None") else text
+        if text in ("null", "None"):
+            given[name] = None
+        else:
+            given[name] = split_list(name, text) if str(known[name].type) == "list[str]" else text
     try:
         options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), given))
     except OmegaConfBaseException as error:
@@ -57,11 +64,34 @@ def parse_options(schema: type[Options], words: Sequence[str], usage: str) -> Op
     return options  # type: ignore[return-value]
 
 
+def split_list(name: str, text: str) -> list[str]:
+    """The words of ``[a,b]``, or of ``a`` alone; a comma in a word stands between double quotes.
+
+    Raises:
+        UserError: there is none, or an empty one.
+    """
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else None
+    try:
+        words = [text] if inner is None else next(csv.reader([inner], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise UserError(f"{name}={text}: {error}; a list is [a,b]") from error
+    words = [word.strip() for word in words]
+    if not words or not all(words):
+        raise UserError(f"{name}={text} names nothing: a list is [a,b]")
+    return words
+
+
 def shown(value: Any) -> str:
     """A value as one would type it."""
     if value is None:
         return "null"
+    if isinstance(value, list):
+        return f"[{','.join(map(shown, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _default(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def _meaning(item: Field[Any]) -> str:

@@ -24,7 +24,7 @@ _SCIENTIFIC = re.compile(r"\d+(\.\d*)?[eE]\+?\d{1,2}")
 
 def groups(schema: Schema[Any], extra_dir: str | None = None) -> dict[str, list[str]]:
     """Config groups (sub-folders of the configuration) and their options."""
-    shipped = [file for folder in schema.folders for name in schema.groups for file in folder.glob(f"{name}/*.yaml")]
+    shipped = [file for name in schema.groups for file in schema.folder(name).glob("*.yaml")]
     found: dict[str, set[str]] = {}
     for file in [*shipped, *(Path(extra_dir).glob("*/*.yaml") if extra_dir else [])]:
         found.setdefault(file.parent.name, set()).add(file.stem)

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from rmc_rl.checkpoint import checkpoints
-from rmc_rl.config import Config
+from rmc_rl.config import TRAIN, RunConfig
 from rmc_rl.errors import UserError
-from rmc_rl.schema import to_yaml
+from rmc_rl.schema import Schema, to_yaml
 
 
 class RunFolder:
@@ -45,7 +45,7 @@ class RunFolder:
         """Where the checkpoints lie."""
         return self.path / "checkpoints"
 
-    def write_config(self, config: Config) -> None:
+    def write_config(self, config: RunConfig) -> None:
         """Write the resolved configuration and the versions of what runs it.
 
         Raises:
@@ -70,16 +70,16 @@ class RunFolder:
             self._lock = -1
 
 
-def create_run_folder(config: Config) -> RunFolder:
+def create_run_folder(config: RunConfig) -> RunFolder:
     """Make a new folder; two runs of the same second get two folders.
 
     Raises:
         UserError: the place cannot be written.
     """
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    name = f"{stamp}-{config.env.name}-{config.core['name']}-{config.seed}"
+    name = f"{stamp}-{'-'.join(config.title)}-{config.seed}"
     if "/" in name or "\\" in name:
-        raise UserError(f"env.name and core.name become part of a folder name and cannot hold a slash: '{name}'")
+        raise UserError(f"names of runs become part of a folder's and cannot hold a slash: '{name}'")
     base = Path(config.runs_dir)
     try:
         base.mkdir(parents=True, exist_ok=True)
@@ -103,8 +103,8 @@ def create_run_folder(config: Config) -> RunFolder:
     raise UserError(f"{base} holds a thousand runs named {name}: choose another runs_dir")
 
 
-def find_run(run: str, runs_dir: str = "runs") -> Path:
-    """The folder of a run: a path, the name of a folder in `runs_dir`, or ``latest``.
+def find_run(run: str, runs_dir: str = "runs", schema: Schema[Any] = TRAIN) -> Path:
+    """The folder of a run of one kind: a path, the name of a folder in `runs_dir`, or ``latest``.
 
     ``latest`` is the folder with the newest checkpoint.
 
@@ -113,7 +113,7 @@ def find_run(run: str, runs_dir: str = "runs") -> Path:
     """
     base = Path(runs_dir)
     if run == "latest":
-        found = [path.parent for path in base.glob("*/config.yaml")]
+        found = [path.parent for path in base.glob("*/config.yaml") if not schema.other_verb(path)]
         usable = [path for path in found if checkpoints(path / "checkpoints")]
         if not usable:
             what = "no run with a checkpoint" if found else "no run"
@@ -133,6 +133,8 @@ def find_run(run: str, runs_dir: str = "runs") -> Path:
         raise UserError(f"the folder {path} is empty: it is not a run folder of rmc-rl")
     if not (path / "config.yaml").is_file():
         raise UserError(f"the folder {path} is not a run folder of rmc-rl: it holds no config.yaml")
+    if verb := schema.other_verb(path / "config.yaml"):
+        raise UserError(f"the run folder {path} was made by `python -m rmc_rl.{verb}`: it is of another kind")
     if not checkpoints(path / "checkpoints"):
         raise UserError(f"the run folder {path} holds no checkpoint: there is nothing to go on from")
     return path

@@ -29,6 +29,9 @@ from rmc_rl.paths import config_dir
 
 C = TypeVar("C")
 
+VERBS = {"env": "train", "task": "supervised"}
+"""The section that all configurations of a kind have and no other kind has, and the verb that makes runs of it."""
+
 REQUIRED: Any = "???"  # OmegaConf's mark for "no value yet": every value comes from YAML
 
 
@@ -58,6 +61,7 @@ class Schema(Generic[C]):
     Attributes:
         file: the YAML file it starts from, below ``configs`` and without the suffix; its folder holds the groups.
         cls: the dataclass.
+        section: of `VERBS`.
         groups: the folders of choices that are shipped for it.
         free: sections that any key may be added to: what they configure (an environment) knows which it takes.
         finish: completes and checks what has become an object of the class; raises `UserError`.
@@ -65,6 +69,7 @@ class Schema(Generic[C]):
 
     file: str
     cls: type[C]
+    section: str
     groups: tuple[str, ...]
     free: tuple[str, ...]
     finish: Callable[[C], None]
@@ -78,18 +83,24 @@ class Schema(Generic[C]):
         """Where the groups lie: beside the file, and what all verbs share at the top."""
         return list(dict.fromkeys([(config_dir() / self.file).parent, config_dir()]))
 
+    def folder(self, group: str) -> Path:
+        """Where a group's files lie."""
+        return next(folder / group for folder in self.folders if (folder / group).is_dir())
+
+    def search_path(self, *folders: str) -> list[str]:
+        """The word, if there is need of one, by which these folders and the shared one join the file's own."""
+        found = [f"file://{Path(folder).resolve()}" for folder in (*folders, *self.folders[1:])]
+        return [f"hydra.searchpath=[{','.join(map(_quoted, found))}]"] if found else []
+
     def compose(self, overrides: Sequence[str], extra_dir: str | None = None) -> DictConfig:
         """Compose the file with Hydra; a wrong type or missing group becomes a `UserError`."""
-        own, *shared = self.folders
-        # Hydra's own search path override is the way that other folders join the file's.
-        others = [*([Path(extra_dir)] if extra_dir else []), *shared]
-        search = [f"hydra.searchpath=[{','.join(_quoted(f'file://{folder.resolve()}') for folder in others)}]"]
+        search = self.search_path(*([extra_dir] if extra_dir else []))
         # The caller may itself be a Hydra application (the train verb is): its state is set aside and put back.
         surrounding = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
         try:
-            with initialize_config_dir(str(own), version_base="1.3"):
-                return compose(Path(self.file).name, overrides=[*overrides, *(search if others else [])])
+            with initialize_config_dir(str(self.folders[0]), version_base="1.3"):
+                return compose(Path(self.file).name, overrides=[*overrides, *search])
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(_explain(error)) from error
         except (YAMLError, OSError, ValueError) as error:  # of a file in the user's folder
@@ -137,6 +148,14 @@ class Schema(Generic[C]):
             return self.to_config(node)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
+
+    def other_verb(self, path: Path) -> str | None:
+        """The verb whose kind of configuration a file holds, where it is not of this kind."""
+        try:
+            found = re.search(rf"^({'|'.join(VERBS)}):", path.read_text(errors="replace"), re.MULTILINE)
+        except OSError:
+            return None  # whoever reads it will say so
+        return VERBS[found[1]] if found and found[1] != self.section else None
 
     def describe(self) -> list[tuple[str, Field[Any]]]:
         """Every key in order, as (dotted name, dataclass field)."""

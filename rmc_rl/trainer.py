@@ -1,33 +1,26 @@
-"""The loop that joins engine, metrics, display and checkpoints, readable from top to bottom."""
+"""Training an agent: from a configuration or a run folder to an engine, and the loop around it."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rmc_rl.building import build_agent, learner_device
-from rmc_rl.checkpoint import checkpoint_name, checkpoints, latest_checkpoint, load_checkpoint, prune, save_checkpoint
-from rmc_rl.config import TRAIN, Config, make_config, read_config
-from rmc_rl.display import Display, LastingDisplay, make_display
-from rmc_rl.engines import Engine, make_engine
+from rmc_rl.checkpoint import latest_checkpoint
+from rmc_rl.config import TRAIN, Config
+from rmc_rl.display import LastingDisplay, make_display
+from rmc_rl.engines import make_engine
 from rmc_rl.environment import make_vector
-from rmc_rl.errors import NonFiniteLossError, UserError
-from rmc_rl.metrics import Interval, make_writers, memory_mb
-from rmc_rl.overrides import overridden, resume_words
+from rmc_rl.loop import Loop, stop_on_signals
+from rmc_rl.metrics import make_writers
 from rmc_rl.progress import Progress
-from rmc_rl.run_folder import RunFolder, command, create_run_folder, find_run
-from rmc_rl.schema import changes
+from rmc_rl.run_folder import command
 from rmc_rl.spaces import Interface, interface
-
-CHECKPOINTS_KEPT = 2
-FIRST_CHECKPOINT_SECONDS = 10.0
+from rmc_rl.start import Start, begin, last_state
+from rmc_rl.videos import Videos
 
 
 @dataclass(frozen=True)
@@ -53,29 +46,7 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
     Raises:
         UserError: bad input, or something that stopped the run; what was learnt is in its last checkpoint.
     """
-    if isinstance(config, Config):
-        if config.resume is not None:
-            raise UserError("resume goes with what is typed, train(['resume=…', …]), not with a whole configuration")
-        return _run(config, _check(config), create_run_folder(config), None, [])
-    words = [config] if isinstance(config, str) else list(config)
-    resume = resume_words(words)
-    if resume is None:
-        return train(make_config(*words, extra_dir=extra_dir))
-    path = find_run(resume.run, resume.runs_dir or TRAIN.compose([]).runs_dir)
-    folder = RunFolder(path)
-    try:
-        saved = read_config(path / "config.yaml")
-        changed = overridden(saved, resume.others, TRAIN, extra_dir)
-        newest = latest_checkpoint(folder.checkpoints)
-        state, info = load_checkpoint(newest)
-        progress = Progress.from_json(info, newest)
-        agent_interface = _check(changed)
-    except BaseException:
-        folder.close()
-        raise
-    notes = [f"resuming {path} after {progress.steps:,} steps"]
-    notes += [f"  changed {line}" for line in changes(saved, changed)]
-    return _run(changed, agent_interface, folder, (state, progress), notes)
+    return _run(begin(config, TRAIN, _check, Progress.from_json, extra_dir))
 
 
 def _check(config: Config) -> Interface:
@@ -89,171 +60,54 @@ def _check(config: Config) -> Interface:
     return found
 
 
-def _run(
-    config: Config,
-    agent_interface: Interface,
-    folder: RunFolder,
-    checkpoint: tuple[dict[str, Any], Progress] | None,
-    notes: list[str],
-) -> TrainingResult:
-    state, progress = checkpoint if checkpoint is not None else (None, Progress(agent_interface))
+def _run(start: Start[Config, Interface, Progress]) -> TrainingResult:
+    config, folder = start.config, start.folder
+    progress = start.count or Progress(start.checked)
     display = LastingDisplay(make_display(config))
     with stop_on_signals() as stop, contextlib.ExitStack() as stack:
         stack.callback(folder.close)
         title = f"{config.env.name} · {config.core['name']} · engine {config.engine.name} · {folder.path}"
         display.start(title, config.total_steps, progress.steps)
         stack.callback(display.stop)
-        for note in notes:
+        for note in start.notes:
             display.say(note)
         writers = make_writers(config, folder.path, progress.steps)
         for writer in writers:
             stack.callback(writer.close)
+        videos = Videos(config, folder.path, progress.steps, writers, display.say)
+        stack.callback(videos.close)
         engine = make_engine(
             config,
-            agent_interface,
-            state,
-            last_state=lambda: _last_state(folder),
+            start.checked,
+            start.state,
+            last_state=lambda: last_state(folder),
             should_stop=stop.is_set,
             say=display.say,
             traces=folder.path / "profile" if config.profile else None,
         )
         stack.callback(engine.close)
-        if notes and not stop.is_set():
+        if start.notes and not stop.is_set():
             folder.write_config(config)  # a resumed run's, once it is known to work
-        result = _Loop(config, folder, engine, progress, display, writers).run(stop)
+        loop = Loop(
+            budget=config.total_steps,
+            log_every=config.log.every_steps,
+            checkpoint=config.checkpoint,
+            folder=folder,
+            learning=engine,
+            count=progress,
+            display=display,
+            writers=writers,
+            due=videos.due,
+            delivered=videos.start,
+        )
+        finished = loop.run(stop)
+        if finished:
+            engine.close()  # the cores are the last video's
+            videos.finish(latest_checkpoint(folder.checkpoints), progress.steps, stop)
+        result = TrainingResult(folder.path, progress.steps, progress.episodes.return_mean, finished)
     # Below the live table.
     display.say(farewell(result, f"stopped; go on with: {command('train', 'resume', result.run)}"))
     return result
-
-
-def _last_state(folder: RunFolder) -> dict[str, Any] | None:
-    found = checkpoints(folder.checkpoints)
-    return load_checkpoint(found[-1])[0] if found else None
-
-
-class _Loop:
-    """One training run in progress."""
-
-    def __init__(
-        self,
-        config: Config,
-        folder: RunFolder,
-        engine: Engine,
-        progress: Progress,
-        display: Display,
-        writers: Sequence[Any],
-    ) -> None:
-        self.config, self.folder, self.engine = config, folder, engine
-        self.progress, self.display, self.writers = progress, display, writers
-        self.seconds_before = progress.seconds
-        self.saved_steps = progress.steps  # a run that has learnt nothing has nothing to save
-        self.not_saved = ""  # why the last attempt failed
-
-    def run(self, stop: threading.Event) -> TrainingResult:
-        """Update until the budget is spent or a stop is asked for."""
-        config, progress = self.config, self.progress
-        self.started = time.monotonic()
-        # The first checkpoint comes early: until then everything could be lost.
-        last_saved = self.started - max(config.checkpoint.every_seconds - FIRST_CHECKPOINT_SECONDS, 0.0)
-        counts = dict.fromkeys(("queue", "restarts", "dropped_rollouts"), 0)
-
-        def close_interval() -> None:
-            row = {
-                "steps": progress.steps,
-                "updates": progress.updates,
-                "episodes": progress.episodes.count,
-                "return_mean": progress.episodes.return_mean,
-                "length_mean": progress.episodes.length_mean,
-                **progress.interval.figures(progress.steps),
-                **counts,
-                "env_failures": progress.env_failures,
-                "memory_mb": memory_mb(),
-                "seconds": progress.seconds,
-            }
-            for writer in self.writers:
-                writer.write(row)
-            self.display.row(row)
-            progress.interval = Interval(progress.steps)
-
-        try:
-            while progress.steps < config.total_steps and not stop.is_set():
-                figures = self.engine.update()
-                if figures is None:
-                    break
-                if figures["updates"] <= progress.updates:  # a learner that died went on from a checkpoint
-                    progress.interval = Interval(figures["steps"])
-                    for writer in self.writers:
-                        writer.rewind(figures["steps"])
-                progress.env_failures += figures["env_failures"]
-                progress.steps, progress.updates = figures["steps"], figures["updates"]
-                progress.seconds = self.seconds_before + time.monotonic() - self.started
-                counts.update({name: figures[name] for name in counts})
-                progress.episodes.add(figures["episode_return"], figures["episode_length"])
-                progress.interval.add(figures)
-                self.display.progress(progress.steps)
-                every = config.log.every_steps
-                if progress.steps // every > progress.interval.start_steps // every:
-                    close_interval()
-                if time.monotonic() - last_saved >= config.checkpoint.every_seconds:
-                    self.save()
-                    last_saved = time.monotonic()
-        except NonFiniteLossError:
-            raise  # the last good checkpoint stays the last
-        except Exception:
-            with contextlib.suppress(Exception):  # a learner that died has nothing to give
-                self.save()  # what was learnt is kept, whatever stopped the run
-            raise
-        finished = progress.steps >= config.total_steps
-        if not finished:
-            self.display.say("stopping, saving …")
-        if finished and progress.interval.updates:
-            close_interval()  # a run that was stopped goes on with its interval instead
-        self.save()
-        if self.saved_steps < progress.steps:
-            kept = checkpoints(self.folder.checkpoints)
-            newest = f"the newest checkpoint is {kept[-1].name}" if kept else "there is no checkpoint"
-            raise UserError(
-                f"the last steps, up to {progress.steps:,}, could not be saved in {self.folder.path} "
-                f"({self.not_saved}): {newest}; make room, then resume"
-            )
-        return TrainingResult(self.folder.path, progress.steps, progress.episodes.return_mean, finished)
-
-    def save(self) -> None:
-        """Write a checkpoint; a full disk costs a warning, not the run."""
-        progress = self.progress
-        if progress.steps == self.saved_steps:
-            return
-        state = self.engine.get_state()
-        if state is None:
-            self._could_not_save("the learner died")
-            return
-        mean = progress.episodes.return_mean
-        best = progress.episodes.full and (progress.best_return is None or mean > progress.best_return)
-        # A distributed learner may have finished another update since its last figures: the state knows.
-        best_return = mean if best else progress.best_return
-        counted = replace(
-            progress,
-            best_return=best_return,
-            steps=int(state["learner"]["steps"]),
-            updates=int(state["learner"]["updates"]),
-        )
-        info = counted.to_json()
-        try:
-            save_checkpoint(self.folder.checkpoints, checkpoint_name(counted.steps), state, info)
-            if best:
-                save_checkpoint(self.folder.checkpoints, "best", state, info)
-            prune(self.folder.checkpoints, CHECKPOINTS_KEPT, self.config.checkpoint.keep_every_steps)
-        except OSError as error:
-            self._could_not_save(str(error))
-            return
-        self.not_saved = ""
-        progress.best_return = best_return
-        self.saved_steps = progress.steps
-
-    def _could_not_save(self, why: str) -> None:
-        if not self.not_saved:
-            self.display.say(f"no checkpoint was written ({why}): the earlier one stays, training goes on")
-        self.not_saved = why
 
 
 def farewell(result: TrainingResult, stopped: str) -> str:
@@ -267,27 +121,3 @@ def farewell(result: TrainingResult, stopped: str) -> str:
         f"watch it:    {command('watch', 'run', result.run)}\n"
         f"evaluate it: {command('evaluate', 'run', result.run)}"
     )
-
-
-@contextlib.contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """Ctrl-C, SIGTERM and a closed terminal ask for a stop, which saves; a second Ctrl-C leaves at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # Python delivers signals to the main thread only
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup the run is to outlive its terminal
-        numbers.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, ask) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

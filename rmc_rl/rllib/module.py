@@ -35,9 +35,9 @@ from rmc_agents.agent import AgentOutput
 from rmc_agents.tree import leaves, map_tree
 from rmc_rl.building import build_agent
 from rmc_rl.config import Config
-from rmc_rl.weights import load_weights
 from rmc_rl.rllib.games import FIRST, LAST_ACTION, LAST_REWARD, OBSERVATION
 from rmc_rl.spaces import Interface
+from rmc_rl.weights import load_weights
 
 AGENT, TARGET = "agent", "target"
 """Names of the module's parts: the agent, and APPO's older copy of it."""

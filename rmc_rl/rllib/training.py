@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +27,22 @@ from ray.rllib.utils.metrics import (
 from ray.tune.trainable import trainable
 
 from rmc_rl.building import build_agent, learner_device, prepare_process
-from rmc_rl.checkpoint import checkpoint_name, checkpoints, prune, save_checkpoint
+from rmc_rl.checkpoint import checkpoint_name, save_checkpoint
 from rmc_rl.config import Config
 from rmc_rl.display import Display, LastingDisplay, make_display
 from rmc_rl.engines.ray_processes import make_temporary_folder, start_ray, stop_ray
 from rmc_rl.engines.shares import share_cores
 from rmc_rl.environment import make_vector
 from rmc_rl.errors import NonFiniteLossError, UserError
-from rmc_rl.weights import get_weights, load_weights
-from rmc_rl.metrics import GLOSSARY, make_writers, memory_mb
+from rmc_rl.loop import Loop, stop_on_signals
+from rmc_rl.metrics import GLOSSARY, Writer, make_writers
 from rmc_rl.policy import Policy
 from rmc_rl.progress import Progress
 from rmc_rl.rllib.algorithm import LENGTHS, RETURNS, agent_weights, algorithm_config
 from rmc_rl.run_folder import RunFolder, command, create_run_folder
 from rmc_rl.spaces import Interface, interface
-from rmc_rl.trainer import CHECKPOINTS_KEPT, FIRST_CHECKPOINT_SECONDS, TrainingResult, farewell, stop_on_signals
+from rmc_rl.trainer import TrainingResult, farewell
+from rmc_rl.weights import get_weights, load_weights
 
 FIGURES = {
     "entropy": "entropy",
@@ -82,6 +82,7 @@ def train(
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)  # it announces what it is and warns of its own calls
     setup = algorithm_config(algorithm, config, found, weights=weights, settings=settings)
     origin = {"algorithm": algorithm, "ray": ray.__version__, "start": None if policy is None else str(policy.run)}
+    count = _Count(found, algorithm=algorithm, origin=origin)
     display = LastingDisplay(make_display(config))
     folder = create_run_folder(config)
     with stop_on_signals() as stop, contextlib.ExitStack() as stack:
@@ -103,7 +104,8 @@ def train(
             trained = setup.build_algo()
         stack.callback(trained.stop)
         with _errors_of_rllib(Path(temporary), folder.path):
-            result = _Loop(config, algorithm, folder, trained, Progress(found), origin, display, writers).run(stop)
+            finished = _loop(config, folder, trained, count, display, writers).run(stop)
+        result = TrainingResult(folder.path, count.steps, count.episodes.return_mean, finished)
     display.say(_farewell(result, algorithm))
     return result
 
@@ -123,7 +125,8 @@ def save_agent(config: Config, interface: Interface, weights: Mapping[str, np.nd
     load_weights(build_agent(config, interface), weights)
     folder = create_run_folder(config)
     try:
-        _save(folder, weights, Progress(interface, steps=steps), {})
+        progress = Progress(interface, steps=steps)
+        save_checkpoint(folder.checkpoints, checkpoint_name(steps), _state(weights, progress), progress.to_json())
     except OSError as error:
         raise UserError(f"the agent could not be saved in {folder.path}: {error}") from error
     finally:
@@ -173,113 +176,92 @@ def _errors_of_rllib(temporary: Path, run: Path) -> Iterator[None]:
         raise UserError(f"RLlib failed: {type(cause).__name__}: {first}{said}") from error
 
 
-class _Loop:
-    """One training run in progress."""
+def _loop(
+    config: Config, folder: RunFolder, trained: Any, count: _Count, display: Display, writers: Sequence[Writer]
+) -> Loop:
+    return Loop(
+        budget=config.total_steps,
+        log_every=config.log.every_steps,
+        checkpoint=config.checkpoint,
+        folder=folder,
+        learning=_Learning(trained, count),
+        count=count,
+        display=display,
+        writers=writers,
+    )
 
-    def __init__(
-        self,
-        config: Config,
-        algorithm: str,
-        folder: RunFolder,
-        trained: Algorithm,
-        progress: Progress,
-        origin: Mapping[str, Any],
-        display: Display,
-        writers: Sequence[Any],
-    ) -> None:
-        self.config, self.algorithm, self.folder, self.trained = config, algorithm, folder, trained
-        self.progress, self.origin, self.display, self.writers = progress, origin, display, writers
-        self.saved_steps = 0
 
-    def run(self, stop: threading.Event) -> TrainingResult:
-        """Call RLlib until the budget is spent or a stop is asked for; a call is about one batch."""
-        config, progress = self.config, self.progress
-        started = line_at = time.monotonic()
-        line_steps = 0
-        # The first checkpoint comes early: until then everything could be lost.
-        last_saved = started - max(config.checkpoint.every_seconds - FIRST_CHECKPOINT_SECONDS, 0.0)
-        try:
-            while progress.steps < config.total_steps and not stop.is_set():
-                row = self.read(self.trained.train())
-                now = time.monotonic()
-                progress.seconds = now - started
-                self.display.progress(progress.steps)
-                every, finished = config.log.every_steps, progress.steps >= config.total_steps
-                if finished or progress.steps // every > line_steps // every:
-                    row["steps_per_second"] = (progress.steps - line_steps) / max(now - line_at, 1e-9)
-                    row |= {"memory_mb": memory_mb(), "seconds": progress.seconds}
-                    line_steps, line_at = progress.steps, now
-                    for writer in self.writers:
-                        writer.write(row)
-                    self.display.row(row)
-                if now - last_saved >= config.checkpoint.every_seconds:
-                    self.save()
-                    last_saved = now
-        except NonFiniteLossError:
-            raise  # the last good checkpoint stays the last
-        except Exception:
-            with contextlib.suppress(Exception):
-                self.save()  # what was learnt is kept, whatever stopped the run
-            raise
-        finished = progress.steps >= config.total_steps
-        if not finished:
-            self.display.say("stopping, saving …")
-        self.save()
-        if self.saved_steps < progress.steps:
-            raise UserError(
-                f"the last steps, up to {progress.steps:,}, could not be saved in {self.folder.path}: is there room?"
+class _Learning:
+    """RLlib's algorithm as our loop calls it; a call is about one batch."""
+
+    def __init__(self, trained: Algorithm, count: _Count) -> None:
+        self._trained, self._count = trained, count
+
+    def update(self) -> Mapping[str, Any]:
+        """What RLlib reports of a call."""
+        return self._trained.train()
+
+    def get_state(self) -> dict[str, Any]:
+        """The weights.
+
+        Raises:
+            NonFiniteLossError: they are not numbers any more; RLlib does not look.
+        """
+        weights = agent_weights(self._trained)
+        if not all(np.isfinite(value).all() for value in weights.values()):
+            raise NonFiniteLossError(
+                f"the weights after {self._count.steps:,} steps are not finite: nothing was saved since the last "
+                "checkpoint; a smaller learner.learning_rate helps"
             )
-        return TrainingResult(self.folder.path, progress.steps, progress.episodes.return_mean, finished)
+        return _state(weights, self._count)
 
-    def read(self, result: Mapping[str, Any]) -> dict[str, float]:
-        """Take over RLlib's counters, and give our names to its figures."""
-        played, progress = result[ENV_RUNNER_RESULTS], self.progress
-        learnt = result.get(LEARNER_RESULTS, {}).get(DEFAULT_MODULE_ID, {})  # absent before the first update
-        progress.steps = int(played[NUM_ENV_STEPS_SAMPLED_LIFETIME])
-        progress.episodes.add(played.get(RETURNS, ()), played.get(LENGTHS, ()))
-        progress.updates = int(learnt.get(WEIGHTS_SEQ_NO, progress.updates))
+
+@dataclass
+class _Count(Progress):
+    """A run's progress, told by RLlib's counters, with our names for its figures.
+
+    Attributes:
+        algorithm: RLlib's.
+        origin: how the run came to be, for its checkpoints.
+        learnt: the last call's figures, by our names.
+    """
+
+    algorithm: str = "impala"
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    learnt: dict[str, float] = field(default_factory=dict)
+
+    def take(self, figures: Mapping[str, Any]) -> bool:
+        """Take over what a call reported."""
+        played = figures[ENV_RUNNER_RESULTS]
+        learnt = figures.get(LEARNER_RESULTS, {}).get(DEFAULT_MODULE_ID, {})  # absent before the first update
+        self.steps = int(played[NUM_ENV_STEPS_SAMPLED_LIFETIME])
+        self.episodes.add(played.get(RETURNS, ()), played.get(LENGTHS, ()))
+        self.updates = int(learnt.get(WEIGHTS_SEQ_NO, self.updates))
+        self.interval.updates += 1
         policy_loss, value_loss, share = LOSSES[self.algorithm]
-        return dict.fromkeys(GLOSSARY, math.nan) | {
-            "steps": progress.steps,
-            "updates": progress.updates,
-            "episodes": progress.episodes.count,
-            "return_mean": progress.episodes.return_mean,
-            "length_mean": progress.episodes.length_mean,
+        self.learnt = {
             "policy_loss": float(learnt.get(policy_loss, math.nan)),
             "value_loss": share * float(learnt.get(value_loss, math.nan)),
             **{name: float(learnt.get(theirs, math.nan)) for name, theirs in FIGURES.items()},
         }
+        return False
 
-    def save(self) -> None:
-        """Write a checkpoint; a full disk costs a warning, not the run.
+    def line(self) -> dict[str, float]:
+        """What there is of a line; figures of our own engines are no numbers."""
+        known = super().line()
+        counted = ("steps", "updates", "episodes", "return_mean", "length_mean")
+        told = {name: known[name] for name in (*counted, "steps_per_second", "memory_mb", "seconds")}
+        return dict.fromkeys(GLOSSARY, math.nan) | told | self.learnt
 
-        Raises:
-            NonFiniteLossError: the weights are not numbers any more; RLlib does not look.
-        """
-        if self.progress.steps == self.saved_steps:
-            return
-        weights = agent_weights(self.trained)
-        if not all(np.isfinite(value).all() for value in weights.values()):
-            kept = checkpoints(self.folder.checkpoints)
-            newest = f"the newest checkpoint is {kept[-1].name}" if kept else "there is no checkpoint"
-            raise NonFiniteLossError(
-                f"the weights after {self.progress.steps:,} steps are not finite: {newest}; a smaller "
-                "learner.learning_rate helps"
-            )
-        try:
-            _save(self.folder, weights, self.progress, {"rllib": dict(self.origin)})
-            prune(self.folder.checkpoints, CHECKPOINTS_KEPT, self.config.checkpoint.keep_every_steps)
-        except OSError as error:
-            self.display.say(f"no checkpoint was written ({error})")
-            return
-        self.saved_steps = self.progress.steps
+    def to_json(self) -> dict[str, Any]:
+        """With where the run came from."""
+        return super().to_json() | {"rllib": dict(self.origin)}
 
 
-def _save(folder: RunFolder, weights: Mapping[str, np.ndarray], progress: Progress, more: Mapping[str, Any]) -> None:
-    """A checkpoint as our trainer writes it, without the state of an optimiser."""
+def _state(weights: Mapping[str, np.ndarray], progress: Progress) -> dict[str, Any]:
+    """What our trainer's checkpoints hold, without an optimiser's state."""
     counters = {"steps": np.asarray(progress.steps, np.int64), "updates": np.asarray(progress.updates, np.int64)}
-    state = {"learner": {"agent": dict(weights), "optimizer": {}, **counters}}
-    save_checkpoint(folder.checkpoints, checkpoint_name(progress.steps), state, progress.to_json() | dict(more))
+    return {"learner": {"agent": dict(weights), "optimizer": {}, **counters}}
 
 
 def _farewell(result: TrainingResult, algorithm: str) -> str:

@@ -13,9 +13,15 @@ from rmc_rl.errors import UserError
 from rmc_rl.overrides import groups
 from rmc_rl.paths import config_dir
 from rmc_rl.schema import REQUIRED, changes, known_keys, to_yaml
+from rmc_rl.supervised.config import SUPERVISED
 
 SCHEMA = dict(TRAIN.describe())
 FLOATS = [key for key, item in SCHEMA.items() if str(item.type).startswith("float")]
+# Not every environment's file need say the first two; runs that were made before there were the others do not.
+MAY_BE_ABSENT = (
+    *("env.wrappers", "env.vectorization"),
+    *("group", "log.wandb_checkpoints", "log.video_every_steps", "log.video_steps"),
+)
 LIMITED = [
     (key, name, limit)
     for key, item in SCHEMA.items()
@@ -60,16 +66,19 @@ def test_every_shipped_option_composes_and_is_valid(option: str) -> None:
 
 def test_every_yaml_file_is_reached_by_a_group_or_is_the_start() -> None:
     files = {path.relative_to(config_dir()).as_posix() for path in config_dir().rglob("*.yaml")}
-    assert files == {"train.yaml"} | {
-        f"{group}/{name}.yaml" for group, names in groups(TRAIN).items() for name in names
+    reached = {
+        (schema.folder(group) / f"{name}.yaml").relative_to(config_dir()).as_posix()
+        for schema in (TRAIN, SUPERVISED)
+        for group, names in groups(schema).items()
+        for name in names
     }
+    assert files == {"train.yaml", "supervised/supervised.yaml"} | reached
 
 
 def test_every_key_has_a_value_in_yaml_and_a_meaning(shipped: Config) -> None:
     composed = TRAIN.compose([])
     for key, item in SCHEMA.items():
-        # Not every environment's file need say these two.
-        assert item.default == REQUIRED or key in ("env.wrappers", "env.vectorization"), f"{key} has its value in code"
+        assert item.default == REQUIRED or key in MAY_BE_ABSENT, f"{key} has its value in code"
         assert not OmegaConf.is_missing(
             OmegaConf.select(composed, key.rpartition(".")[0]) or composed, key.split(".")[-1]
         )
@@ -163,6 +172,14 @@ def test_a_wrong_value_is_refused_with_its_key(word: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         make_config(word)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["''", "latest", "a/b", "..", "'a\\\\b'"])
+def test_a_group_is_a_name_that_can_be_asked_for(name: str) -> None:
+    with pytest.raises(UserError, match=r"^group=.* cannot be a group's name"):
+        make_config(f"group={name}")
+    assert make_config("group=2026").group == "2026"
+    assert make_config().group is None
 
 
 def test_an_interpolation_typed_by_the_user_is_resolved() -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from rmc_rl.config import make_config
-from rmc_rl.display import Display, NoDisplay, PlainDisplay, RichDisplay, make_display
+from rmc_rl.display import AGENT_BOARD, Display, NoDisplay, PlainDisplay, RichDisplay, make_display
 from rmc_rl.metrics import GLOSSARY
 
 TITLE = "repeat-first · rmc · engine inline · runs/2026-01-02_03-04-05-repeat-first-rmc-0"
@@ -42,7 +42,7 @@ UNKNOWN = dict.fromkeys(ROW, math.nan) | {"steps": 250_000}
 
 def _rich(width: int) -> tuple[RichDisplay, Console]:
     console = Console(file=io.StringIO(), width=width, height=40, force_terminal=True, record=True)
-    return RichDisplay(console), console
+    return RichDisplay(console=console), console
 
 
 # Plain
@@ -160,7 +160,7 @@ def test_the_live_table_shows_the_figures_at_any_width(width: int) -> None:
 
 
 def test_every_figure_of_the_live_table_is_in_the_glossary() -> None:
-    assert {name for block in RichDisplay._SHOWN for _, names, _, _ in block for name in names} <= set(GLOSSARY)
+    assert {name for block in AGENT_BOARD.blocks for _, names, _, _ in block for name in names} <= set(GLOSSARY)
 
 
 def test_before_the_first_line_of_metrics_there_are_dashes() -> None:
@@ -172,7 +172,7 @@ def test_before_the_first_line_of_metrics_there_are_dashes() -> None:
         display.stop()
         last = console.export_text().rpartition("╭")[2]
         assert "nan" not in last
-        assert last.count(" - ") == sum(map(len, RichDisplay._SHOWN))
+        assert last.count(" - ") == sum(map(len, AGENT_BOARD.blocks))
 
 
 def test_a_resumed_run_starts_where_it_was() -> None:

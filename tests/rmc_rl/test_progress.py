@@ -11,7 +11,7 @@ from tests.spaces import discrete_interface
 
 
 def example() -> Progress:
-    progress = Progress(discrete_interface((5, 5, 3), 5), steps=100, updates=7, seconds=1.5, best_return=2.5)
+    progress = Progress(discrete_interface((5, 5, 3), 5), steps=100, updates=7, seconds=1.5, best=2.5)
     progress.episodes.add([1.0, 2.0], [3, 4])
     return progress
 

@@ -29,7 +29,6 @@ from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.evaluate import evaluate
 from rmc_rl.overrides import groups
 from rmc_rl.policy import load
-from rmc_rl.progress import Progress
 from rmc_rl.rllib import __main__ as verb
 from rmc_rl.rllib import training
 from rmc_rl.rllib.algorithm import ALGORITHMS, PPO_EPOCHS, PPO_MINIBATCHES, _seed, algorithm_config, meaningful
@@ -412,16 +411,16 @@ def test_appo_is_stopped_and_leaves_what_it_learnt(
 ) -> None:
     learner, notes = probing("appo")
     config = make_config(*TRAINED, f"runs_dir={tmp_path}", "total_steps=1000000")
-    original = training._Loop.read
+    original = training._Count.take
     calls: list[int] = []
 
-    def read(self: Any, result: Any) -> dict[str, float]:
+    def take(self: Any, figures: Any) -> bool:
         calls.append(1)
         if len(calls) == BATCHES:
             signal.raise_signal(signal.SIGINT)  # what Ctrl-C does
-        return original(self, result)
+        return original(self, figures)
 
-    monkeypatch.setattr(training._Loop, "read", read)
+    monkeypatch.setattr(training._Count, "take", take)
     with nothing_is_left():
         result = train(config, "appo", settings={"learner_class": learner})
     assert not result.finished
@@ -461,7 +460,8 @@ def run_failing(algorithm: Any, folder: Path) -> Path:
     config = make_config(*SMALL, f"runs_dir={folder}")
     run = create_run_folder(config)
     try:
-        training._Loop(config, "ppo", run, algorithm, Progress(SYMBOLS), {}, NoDisplay(), []).run(threading.Event())
+        count = training._Count(SYMBOLS, algorithm="ppo")
+        training._loop(config, run, algorithm, count, NoDisplay(), []).run(threading.Event())
     finally:
         run.close()
     raise AssertionError("it went on")
@@ -483,7 +483,7 @@ def test_weights_that_are_no_numbers_are_not_kept(tmp_path: Path) -> None:
             result = super().train()
             return {"env_runners": {"num_env_steps_sampled_lifetime": 1e12}} if self.calls == 2 else result
 
-    with pytest.raises(NonFiniteLossError, match=r"are not finite: there is no checkpoint; a smaller learner"):
+    with pytest.raises(NonFiniteLossError, match=r"are not finite: nothing was saved since"):
         run_failing(Stopping(RuntimeError(), last=math.nan), tmp_path)
     assert not list(tmp_path.glob("*/checkpoints/*"))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import signal
 import threading
@@ -9,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rmc_rl.checkpoint import flatten, latest_checkpoint, load_checkpoint, save_checkpoint
 from rmc_rl.engines import Engine, make_engine
@@ -17,6 +20,7 @@ from rmc_rl.impala.learner import Learner
 from rmc_rl.metrics import TIMING
 from rmc_rl.run_folder import RunFolder
 from rmc_rl.trainer import TrainingResult, train
+from rmc_rl.videos import GIF_SIZE
 from tests.leftovers import nothing_is_left
 
 SMALL = [
@@ -56,6 +60,30 @@ def test_two_runs_of_a_seed_are_bit_identical(tmp_path: Path) -> None:
     for name, value in states[0].items():
         np.testing.assert_array_equal(value, states[1][name], err_msg=name)
     assert untimed(first) == untimed(second)
+
+
+@pytest.mark.slow
+def test_videos_come_in_time_and_change_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rmc_rl.videos.REST_SECONDS", 0.0)
+    words = ["log.video_every_steps=800", "log.video_steps=8"]
+    with nothing_is_left():
+        without, with_videos = run(tmp_path), run(tmp_path, *words)
+    assert not (without.run / "videos").exists()
+    videos = sorted(path.name for path in (with_videos.run / "videos").iterdir())
+    assert [int(name[5:17]) // 800 for name in videos] == [1, 2]
+    shown = EventAccumulator(str(with_videos.run / "tensorboard")).Reload().Images("video")
+    assert sorted(image.step for image in shown) == [int(name[5:17]) for name in videos]
+    for image in shown:
+        with Image.open(io.BytesIO(image.encoded_image_string)) as animation:
+            assert (animation.format, animation.size) == ("GIF", GIF_SIZE)
+            assert getattr(animation, "n_frames", 1) > 8
+    states = [flatten(load_checkpoint(latest_checkpoint(r.run / "checkpoints"))[0]) for r in (without, with_videos)]
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][name], err_msg=name)
+    assert untimed(without) == untimed(with_videos)
+    resumed = train([f"resume={with_videos.run}", "total_steps=2500"])
+    assert sorted(path.name for path in (resumed.run / "videos").iterdir())[:2] == videos
+    assert len(os.listdir(resumed.run / "videos")) == 3
 
 
 CUTS = np.random.default_rng(7).choice(np.arange(1, 50), 5, replace=False).tolist()
@@ -253,8 +281,8 @@ def test_a_full_disk_costs_one_warning_and_what_is_lost_is_said(
             return save_checkpoint(*args)  # type: ignore[arg-type]
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("rmc_rl.trainer.save_checkpoint", full)
-    monkeypatch.setattr("rmc_rl.trainer.FIRST_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("rmc_rl.loop.save_checkpoint", full)
+    monkeypatch.setattr("rmc_rl.loop.FIRST_CHECKPOINT_SECONDS", 0.0)
     if mended:
         result = run(tmp_path, "checkpoint.every_seconds=0.01")
         assert result.finished

@@ -1,0 +1,132 @@
+"""Supervised training: from a configuration or a run folder to a learner, and the loop around it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rmc_rl.building import available_cores, learner_device, prepare_process, refusals
+from rmc_rl.display import LastingDisplay, make_display
+from rmc_rl.environment import import_named
+from rmc_rl.loop import Loop, stop_on_signals
+from rmc_rl.metrics import make_writers
+from rmc_rl.run_folder import command
+from rmc_rl.start import Start, begin
+from rmc_rl.supervised.config import SUPERVISED, SupervisedConfig
+from rmc_rl.supervised.learner import SupervisedLearner
+from rmc_rl.supervised.models import SequenceModel, make_model
+from rmc_rl.supervised.progress import BOARD, GLOSSARY, SupervisedProgress
+from rmc_rl.supervised.tasks import Task, make_task
+
+
+@dataclass(frozen=True)
+class SupervisedResult:
+    """What a call of `train` leaves.
+
+    Attributes:
+        run: the run folder.
+        steps: updates, resumed parts included.
+        test: scores of the last evaluation; none where there was none.
+        finished: whether the budget was spent; false after Ctrl-C or SIGTERM.
+    """
+
+    run: Path
+    steps: int
+    test: Mapping[str, float]
+    finished: bool
+
+
+def train(config: SupervisedConfig | Sequence[str], *, extra_dir: str | None = None) -> SupervisedResult:
+    """Train, from a configuration or from overrides as typed on the command line (``resume=…`` among them).
+
+    Raises:
+        UserError: bad input, or something that stopped the run; what was learnt is in its last checkpoint.
+    """
+    return _run(begin(config, SUPERVISED, _check, SupervisedProgress.from_json, extra_dir))
+
+
+def build(config: SupervisedConfig, *, trust: bool | None = None) -> tuple[Task, SequenceModel]:
+    """The task and the model of a configuration; the model's initial weights are a function of the seed.
+
+    Args:
+        config: what they are made of; the modules it names are imported first.
+        trust: whether modules may be imported; None: as the configuration says.
+
+    Raises:
+        UserError: an unknown task or core, arguments they refuse, or a module that is not trusted.
+    """
+    for module in config.modules:
+        import_named(module, "modules", config.trust if trust is None else trust)
+    with refusals("the task cannot be made"):
+        task = make_task(**{str(key): value for key, value in config.task.items()})
+    options = {str(key): value for key, value in config.core.items() if key != "name"}
+    surroundings = config.model
+    with refusals("the model cannot be built"), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = make_model(
+            task,
+            config.core["name"],
+            options,
+            embedding_size=surroundings.embedding_size,
+            hidden_sizes=tuple(surroundings.hidden_sizes),
+            own_decoder=surroundings.own_decoder,
+            feed_back=surroundings.feed_back,
+        )
+    return task, model
+
+
+def _check(config: SupervisedConfig) -> tuple[Task, SequenceModel]:
+    built = build(config)
+    learner_device(config)
+    return built
+
+
+def _run(start: Start[SupervisedConfig, tuple[Task, SequenceModel], SupervisedProgress]) -> SupervisedResult:
+    config, folder = start.config, start.folder
+    progress = start.count or SupervisedProgress()
+    device = learner_device(config)
+    threads = config.learner.threads or available_cores()
+    prepare_process(threads if device == "cuda" else 1)
+    learner = SupervisedLearner(*start.checked, config, device, threads)
+    if start.state is not None:
+        learner.set_state(start.state)
+    display = LastingDisplay(make_display(config, BOARD))
+    with stop_on_signals() as stop, contextlib.ExitStack() as stack:
+        stack.callback(folder.close)
+        task, core = config.title
+        display.start(f"{task} · {core} · {folder.path}", config.total_steps, progress.steps)
+        stack.callback(display.stop)
+        for note in start.notes:
+            display.say(note)
+        writers = make_writers(config, folder.path, progress.steps, GLOSSARY)
+        for writer in writers:
+            stack.callback(writer.close)
+        if start.notes:
+            folder.write_config(config)  # a resumed run's, once it is known to work
+        loop = Loop(
+            budget=config.total_steps,
+            log_every=config.log.every_steps,
+            checkpoint=config.checkpoint,
+            folder=folder,
+            learning=learner,
+            count=progress,
+            display=display,
+            writers=writers,
+        )
+        finished = loop.run(stop)
+    result = SupervisedResult(folder.path, progress.steps, progress.test, finished)
+    display.say(farewell(result))
+    return result
+
+
+def farewell(result: SupervisedResult) -> str:
+    """What a run says at its end."""
+    if result.steps == 0:
+        return f"stopped before anything was learnt; {result.run} holds no checkpoint"
+    said = "finished" if result.finished else f"stopped; go on with: {command('supervised', 'resume', result.run)}"
+    tested = f", {result.test['accuracy']:.2%} of the answers right" if result.test else ""
+    return f"{said}\n{result.steps:,} updates{tested}\nlook into it: {command('analyse', 'run', result.run)}"
