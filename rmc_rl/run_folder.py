@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -156,9 +157,28 @@ def versions() -> dict[str, Any]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = None
+    found |= {"processor": _processor(), **_cores_and_gpu()}
     found["commit"] = _commit()
     found["command"] = sys.argv
     return found
+
+
+def _processor() -> str | None:
+    with contextlib.suppress(OSError):  # Linux alone has it
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or None
+
+
+def _cores_and_gpu() -> dict[str, Any]:
+    # Torch is imported where a run is made, not where one is found.
+    import torch
+
+    from rmc_rl.building import available_cores
+
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {"cores": available_cores(), "gpu": gpu}
 
 
 def _commit() -> str | None:

@@ -16,6 +16,7 @@ class Sample:
     speed: float = option(1.0, "frames per second", minimum=0)
     save: bool = option(False, "write a video")
     limit: int | None = option(None, "at most so many steps", minimum=1)
+    names: list[str] = option(["a", "b"], "several things")
 
 
 USAGE = "Play a sample.\n"
@@ -26,12 +27,12 @@ def _parse(*words: str) -> Sample:
 
 
 def test_defaults() -> None:
-    assert _parse() == Sample("latest", 200, "both", 1.0, False, None)
+    assert _parse() == Sample("latest", 200, "both", 1.0, False, None, ["a", "b"])
 
 
 def test_words_are_converted_to_the_fields_types() -> None:
     options = _parse("run=a=b/ c", "episodes=3", "mode=greedy", "speed=2", "save=true", "limit=5")
-    assert options == Sample("a=b/ c", 3, "greedy", 2.0, True, 5)
+    assert options == Sample("a=b/ c", 3, "greedy", 2.0, True, 5, ["a", "b"])
     assert isinstance(options.speed, float)
     assert isinstance(options.episodes, int)
 
@@ -41,6 +42,27 @@ def test_null_where_it_is_allowed() -> None:
     assert _parse("limit=None").limit is None
     with pytest.raises(UserError, match="episodes"):
         _parse("episodes=null")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[a,b]", ["a", "b"]),
+        ("a", ["a"]),
+        ("a,b", ["a,b"]),
+        ("[ a , b ]", ["a", "b"]),
+        ("[2026-01-02,007,1e3,null,*x*,a[1]]", ["2026-01-02", "007", "1e3", "null", "*x*", "a[1]"]),
+        ('["a,b",c]', ["a,b", "c"]),
+        ("runs/[ab]*", ["runs/[ab]*"]),
+    ],
+)
+def test_a_list_holds_words_as_they_were_typed(text: str, names: list[str]) -> None:
+    assert _parse(f"names={text}").names == names
+
+
+def test_a_default_list_is_not_shared() -> None:
+    _parse().names.append("c")
+    assert _parse().names == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -63,6 +85,12 @@ def test_null_where_it_is_allowed() -> None:
         ("save=perhaps", "save=perhaps: .*bool"),
         ("episodes=" + "9" * 5000, "episodes="),
         ("run=${", "run="),
+        ("names=", "names= names nothing: a list is"),
+        ("names=[]", r"names=\[\] names nothing"),
+        ("names=[a,,b]", r"names=\[a,,b\] names nothing"),
+        ('names=["a]', "names=.*: a list is|names=.*unexpected end"),
+        ("names=null", "names=None: .*not Optional"),
+        ("names=[${x}]", "names"),
         ("run=${oc.env:NO_SUCH_VARIABLE_AT_ALL}", "run="),
     ],
 )
@@ -79,7 +107,7 @@ def test_help_shows_every_option_and_leaves_with_0(flag: str, capsys: pytest.Cap
     assert stopped.value.code == 0
     page = capsys.readouterr().out
     assert page.startswith("Play a sample.\n\nOptions:\n")
-    for line in ("run=latest", "episodes=200", "mode=both", "speed=1.0", "save=false", "limit=null"):
+    for line in ("run=latest", "episodes=200", "mode=both", "speed=1.0", "save=false", "limit=null", "names=[a,b]"):
         assert f"\n  {line}\n" in page
     assert "how actions are chosen (both, greedy)" in page
 

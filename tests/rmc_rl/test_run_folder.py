@@ -265,6 +265,8 @@ def test_versions_say_what_ran() -> None:
     assert found["numpy"] == np.__version__
     assert found["command"] == sys.argv
     assert {"rmc-rl", "rmc-envs", "gymnasium", "numba", "ray", "platform", "commit"} <= set(found)
+    assert found["cores"] >= 1
+    assert {"processor", "gpu"} <= set(found)
     assert json.loads(json.dumps(found)) == found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from rmc_rl.checkpoint import INFO, STATE, latest_checkpoint
+from rmc_rl.config import read_config
+from rmc_rl.curves.runs import find_runs
 from rmc_rl.train_command import main
 
 SMALL = [
@@ -122,6 +125,28 @@ def test_multirun_trains_each_value_and_writes_below_runs_only(
     names = sorted(path.name for path in (tmp_path / "runs").iterdir() if path.name != "sweeps")
     endings = sorted(name.split("repeat-first-")[1] for name in names)
     assert endings == ["lstm-3", "lstm-4", "rmc-3", "rmc-4"]
+    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", sweep.name)
+    assert {read_config(tmp_path / "runs" / name / "config.yaml").group for name in names} == {sweep.name}
+    assert len(find_runs(["latest"], "latest", str(tmp_path / "runs"))) == 4
+
+
+def test_a_sweep_has_the_group_that_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, tmp_path, *SMALL, "--multirun", "seed=3,4", "group=my study")
+    assert len(find_runs(["latest"], "my study", str(tmp_path / "runs"))) == 2
+    assert [path.name for path in (tmp_path / "runs" / "sweeps").iterdir()] == ["my study"]
+    call(monkeypatch, tmp_path, *SMALL, "--multirun", "seed=5", "group=null")
+    assert len(list((tmp_path / "runs" / "sweeps").iterdir())) == 2
+
+
+def test_a_sweep_has_one_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(monkeypatch, tmp_path, capsys, *SMALL, "--multirun", "seed=3,4", "group=a,b")
+    assert "'group=a,b' names several groups: a sweep has one" in error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_help_names_every_key(

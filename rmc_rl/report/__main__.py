@@ -1,0 +1,78 @@
+"""``python -m rmc_rl.report runs=[a,b]``: one HTML page about one or several runs.
+
+Learning curves with bands over seeds, a table of scores, throughput, settings and what differs in them, a recorded
+episode, hardware and commit. The page needs no other file and no network. ``group=latest`` reports the newest sweep.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from rmc_rl.curves.axes import X_NAMES
+from rmc_rl.curves.runs import Run, find_runs, read_run
+from rmc_rl.errors import UserError, reports_user_errors
+from rmc_rl.options import option, parse_options
+from rmc_rl.output import unfinished
+from rmc_rl.report.episode import film
+from rmc_rl.report.page import render
+
+SUFFIXES = (".html", ".htm")
+
+
+@dataclass
+class ReportOptions:
+    """Options of the verb."""
+
+    runs: list[str] = option(["latest"], "run folders, names in runs_dir, patterns (runs/*-rmc-*), or latest")
+    group: str | None = option(None, "report the runs of this group instead, a sweep's; latest: the newest")
+    metric: str = option("return_mean", "the column of metrics.csv that is the score")
+    x: str = option("steps", "along what curves are drawn", choices=tuple(X_NAMES))
+    file: str = option("report.html", "what to write")
+    episode: bool = option(True, "record an episode of each environment's best run")
+    episode_steps: int = option(200, "cut the episode short after so many steps", minimum=1)
+    trust: bool = option(False, "allow a run to name modules that will be imported for its episode: their code is run")
+    runs_dir: str = option("runs", "where run folders are")
+
+
+def best_runs(runs: Sequence[Run], metric: str) -> list[Run]:
+    """The run of each environment whose last score is the highest."""
+    scored = [run for run in runs if math.isfinite(run.last(metric))]
+    best = {run.environment: run for run in sorted(scored, key=lambda run: run.last(metric))}
+    return list(best.values())
+
+
+@reports_user_errors
+def main() -> None:
+    """Write the page, and say where it is."""
+    options = parse_options(ReportOptions, sys.argv[1:], __doc__ or "")
+    path = Path(options.file)
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"file={path}: the name must end in {' or '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise UserError(f"file={path} is a folder: name a file in it")
+    runs = [read_run(folder) for folder in find_runs(options.runs, options.group, options.runs_dir)]
+    for run in runs:
+        run.column(options.metric)
+    episodes = []
+    console = Console(stderr=True)
+    for run in best_runs(runs, options.metric) if options.episode else []:
+        with console.status(f"recording an episode of {run.name} …"):
+            episodes.append(film(run.path, max_steps=options.episode_steps, trust=options.trust))
+        if not episodes[-1].video:
+            print(episodes[-1].words, file=sys.stderr)
+    page = render(runs, metric=options.metric, x=options.x, episodes=episodes)
+    with unfinished(path) as part:
+        part.write_text(page, encoding="utf-8")
+    size = path.stat().st_size
+    many = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+    print(f"{path}: {many}, {f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.0f} kB'}")
+
+
+if __name__ == "__main__":
+    main()
