@@ -139,6 +139,20 @@ def latest_checkpoint(folder: Path) -> Path:
     return found[-1]
 
 
+def find_checkpoint(run: Path, name: str) -> Path:
+    """A run's checkpoint: ``latest``, ``best``, or by the name of its folder.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    folder = run / "checkpoints"
+    chosen = latest_checkpoint(folder) if name == "latest" else folder / name
+    if name != "latest" and (chosen.name != name or name.startswith(".") or not chosen.is_dir()):
+        names = ", ".join(sorted(item.name for item in folder.iterdir() if not item.name.startswith(".")))
+        raise UserError(f"the run {run} has no checkpoint '{name}'; it has: latest, {names}")
+    return chosen
+
+
 def prune(folder: Path, keep: int, every_steps: int | None) -> None:
     """Remove old checkpoints, except the newest `keep`, and the first at or after each multiple of `every_steps`."""
     for aside in folder.glob(".replaced-*/*"):

@@ -24,6 +24,7 @@ from rmc_agents.core import Core, State
 from rmc_agents.heads import PolicyHead, ValueHead
 from rmc_agents.observations import Observation
 from rmc_agents.torso import make_torso
+from rmc_agents.trace import Trace
 from rmc_agents.tree import map_tree
 
 
@@ -126,6 +127,23 @@ class Agent(nn.Module):
         Raises:
             ValueError: a shape does not fit; the message names the argument.
         """
+        outputs, state = self.core(self._core_inputs(observation, last_action, last_reward, reset), state, reset)
+        return self._judge(outputs), state
+
+    @torch.no_grad()
+    def trace(
+        self, observation: Any, last_action: Tensor, last_reward: Tensor, reset: Tensor, state: State
+    ) -> tuple[AgentOutput, Trace]:
+        """What :meth:`forward` says of the same arguments, and what the core did meanwhile, without gradients.
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
+        trace = self.core.trace(self._core_inputs(observation, last_action, last_reward, reset), state, reset)
+        return self._judge(trace.outputs), trace
+
+    def _core_inputs(self, observation: Any, last_action: Tensor, last_reward: Tensor, reset: Tensor) -> Tensor:
+        """What the core reads, ``[T, B, I]``; the arguments are those of :meth:`forward`."""
         rows = tuple(reset.shape)  # (T, B)
         self._check("last_action", last_action, rows, self.actions.shape)
         self._check("last_reward", last_reward, rows, ())
@@ -138,9 +156,12 @@ class Agent(nn.Module):
         if self.use_last_reward:
             # Selected, not multiplied: a reward that is not finite must not outlive its episode.
             parts.append(torch.where(reset, 0.0, squash(last_reward)).to(features.dtype).unsqueeze(-1))  # [T, B, 1]
-        outputs, state = self.core(torch.cat(parts, dim=-1), state, reset)
+        return torch.cat(parts, dim=-1)
+
+    def _judge(self, outputs: Tensor) -> AgentOutput:
+        """What the heads make of the core's outputs ``[T, B, O]``."""
         outputs = self.output_norm(outputs)
-        return AgentOutput(policy=self.policy(outputs), value=self.value(outputs)), state
+        return AgentOutput(policy=self.policy(outputs), value=self.value(outputs))
 
     @staticmethod
     def _check(name: str, tensor: Tensor, rows: tuple[int, ...], shape: tuple[int, ...]) -> None:

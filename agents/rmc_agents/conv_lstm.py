@@ -21,8 +21,9 @@ from torch.nn import functional as F
 
 from rmc_agents.core import Core
 from rmc_agents.initialisers import initialise_
-from rmc_agents.lstm import LSTMState, lstm_cell
+from rmc_agents.lstm import LSTMState, lstm_cell, with_lstm_gates
 from rmc_agents.registry import register_core
+from rmc_agents.trace import Trace
 
 
 @register_core("conv_lstm")
@@ -114,6 +115,14 @@ class ConvLSTMCore(Core):
         hidden, cell = state
         hidden, cell = lstm_cell(projected + self._convolve(self.from_hidden, hidden), cell)
         return hidden.flatten(1), (hidden, cell)
+
+    @torch.no_grad()
+    def trace(self, inputs: Tensor, state: LSTMState, reset: Tensor) -> Trace:
+        """As :meth:`rmc_agents.core.Core.trace`, with the gates of all cells of the map, each a row."""
+        trace = super().trace(inputs, state, reset)
+        from_hidden = self._convolve(self.from_hidden, trace.memory_before[0].flatten(0, 1))
+        activations = self.project(inputs) + from_hidden.unflatten(0, inputs.shape[:2])  # [T, B, H, W, 4C]
+        return with_lstm_gates(trace, activations.flatten(2, 3))
 
     def _convolve(self, convolution: nn.Module, cells: Tensor) -> Tensor:
         """A convolution that keeps the map's size: ``[N, H, W, C]`` to ``[N, H, W, C']``."""

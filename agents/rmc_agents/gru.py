@@ -11,12 +11,15 @@ items inside a sequence.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from rmc_agents.core import Core
 from rmc_agents.initialisers import initialise_
 from rmc_agents.registry import register_core
+from rmc_agents.trace import Trace
 
 
 @register_core("gru")
@@ -64,13 +67,32 @@ class GRUCore(Core):
 
     def step(self, projected: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """One time step through all layers."""
-        sizes = [2 * self.hidden_size, self.hidden_size]
         rows: list[Tensor] = []
         for layer, hidden in enumerate(state.unbind(1)):
             input_part = projected if layer == 0 else self.from_input[layer](rows[-1])
-            gate_input, candidate_input = input_part.split(sizes, dim=-1)
-            gate_hidden, candidate_hidden = self.from_hidden[layer](hidden).split(sizes, dim=-1)
-            update_gate, reset_gate = torch.sigmoid(gate_input + gate_hidden).chunk(2, dim=-1)
-            candidate = torch.tanh(candidate_input + reset_gate * (candidate_hidden + self.candidate_bias[layer]))
+            update_gate, _, candidate = self._gates(layer, input_part, hidden)
             rows.append(candidate + update_gate * (hidden - candidate))  # z ∘ h + (1 - z) ∘ n
         return rows[-1], torch.stack(rows, dim=1)
+
+    @torch.no_grad()
+    def trace(self, inputs: Tensor, state: Tensor, reset: Tensor) -> Trace:
+        """As :meth:`rmc_agents.core.Core.trace`, with the gates of all layers: z forgets, what enters is 1 - z."""
+        trace = super().trace(inputs, state, reset)
+        update_gates, reset_gates = [], []
+        for layer in range(self.num_layers):
+            below = trace.memory_after[:, :, layer - 1] if layer else None
+            input_part = self.project(inputs) if below is None else self.from_input[layer](below)
+            update_gate, reset_gate, _ = self._gates(layer, input_part, trace.memory_before[:, :, layer])
+            update_gates.append(update_gate)
+            reset_gates.append(reset_gate)
+        update = torch.stack(update_gates, dim=2)
+        return replace(trace, input_gate=1 - update, forget_gate=update, reset_gate=torch.stack(reset_gates, dim=2))
+
+    def _gates(self, layer: int, input_part: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """z, r and n of a layer, each ``[..., hidden_size]``, from W x + b ``[..., 3 * hidden_size]`` and h."""
+        sizes = [2 * self.hidden_size, self.hidden_size]
+        gate_input, candidate_input = input_part.split(sizes, dim=-1)
+        gate_hidden, candidate_hidden = self.from_hidden[layer](hidden).split(sizes, dim=-1)
+        update_gate, reset_gate = torch.sigmoid(gate_input + gate_hidden).chunk(2, dim=-1)
+        candidate = torch.tanh(candidate_input + reset_gate * (candidate_hidden + self.candidate_bias[layer]))
+        return update_gate, reset_gate, candidate

@@ -13,6 +13,8 @@ layer below, and all layers' outputs together are the core's: ``skip_connections
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -20,10 +22,11 @@ from rmc_agents.core import Core
 from rmc_agents.fast import has_kernels, plain
 from rmc_agents.initialisers import initialise_
 from rmc_agents.registry import register_core
+from rmc_agents.trace import Trace
 
 LSTMState = tuple[Tensor, Tensor]
 
-_REPLACEABLE = frozenset({"initial_state", "project", "step", "forward"})
+_REPLACEABLE = frozenset({"initial_state", "project", "step", "activations", "forward"})
 """Methods that someone may have put another in the place of, on one module."""
 
 
@@ -120,17 +123,46 @@ class LSTMCore(Core):
         hidden_rows: list[Tensor] = []
         cell_rows: list[Tensor] = []
         for layer, (hidden, cell) in enumerate(zip(state[0].unbind(1), state[1].unbind(1), strict=True)):
-            if layer == 0:
-                input_part = projected[0]
-            elif self.skip_connections:
-                input_part = projected[layer] + self.from_below[layer - 1](hidden_rows[-1])
-            else:
-                input_part = self.from_input[layer](hidden_rows[-1])
-            hidden, cell = lstm_cell(input_part + self.from_hidden[layer](hidden), cell)
+            below = hidden_rows[-1] if layer else None
+            hidden, cell = lstm_cell(self.activations(layer, projected, below, hidden), cell)
             hidden_rows.append(hidden)
             cell_rows.append(cell)
         output = torch.cat(hidden_rows, dim=-1) if self.concatenate_outputs else hidden_rows[-1]
         return output, (torch.stack(hidden_rows, dim=1), torch.stack(cell_rows, dim=1))
+
+    def activations(self, layer: int, projected: tuple[Tensor, ...], below: Tensor | None, hidden: Tensor) -> Tensor:
+        """A layer's gates before their sigmoid and its candidate, ``[..., 4 * hidden_size]``: i, f, o, g.
+
+        Args:
+            layer: which one, from 0.
+            projected: as :meth:`step`'s; more axes may stand before the last.
+            below: the new h of the layer below, ``[..., hidden_size]``; the lowest has none.
+            hidden: the layer's h before the step, ``[..., hidden_size]``.
+        """
+        if below is None:
+            input_part = projected[0]
+        elif self.skip_connections:
+            input_part = projected[layer] + self.from_below[layer - 1](below)
+        else:
+            input_part = self.from_input[layer](below)
+        return input_part + self.from_hidden[layer](hidden)
+
+    @torch.no_grad()
+    def trace(self, inputs: Tensor, state: LSTMState, reset: Tensor) -> Trace:
+        """As :meth:`rmc_agents.core.Core.trace`, with the gates of all layers."""
+        trace = super().trace(inputs, state, reset)
+        projected, before, after = self.project(inputs), trace.memory_before[0], trace.memory_after[0]
+        layers = []
+        for layer in range(self.num_layers):
+            below = after[:, :, layer - 1] if layer else None
+            layers.append(self.activations(layer, projected, below, before[:, :, layer]))
+        return with_lstm_gates(trace, torch.stack(layers, dim=2))
+
+
+def with_lstm_gates(trace: Trace, activations: Tensor) -> Trace:
+    """A trace with the gates added, from all activations ``[T, B, rows, 4C]`` that :func:`lstm_cell` takes."""
+    gates = torch.sigmoid(activations).chunk(4, dim=-1)
+    return replace(trace, input_gate=gates[0], forget_gate=gates[1], output_gate=gates[2])
 
 
 def lstm_cell(activations: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from rmc_agents.core import Core
 from rmc_agents.initialisers import initialise_
-from rmc_agents.lstm import LSTMState, lstm_cell
+from rmc_agents.lstm import LSTMState, lstm_cell, with_lstm_gates
 from rmc_agents.registry import register_core
+from rmc_agents.trace import Trace
 
 
 @register_core("lstm_bank")
@@ -93,9 +94,18 @@ class LSTMBankCore(Core):
     def step(self, projected: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """One time step of all cells."""
         hidden, cell = state
-        if self.share_weights:
-            from_hidden = hidden @ self.from_hidden[0]
-        else:
-            from_hidden = torch.bmm(hidden.transpose(0, 1), self.from_hidden).transpose(0, 1)  # [B, M, 4 * cell_size]
-        hidden, cell = lstm_cell(projected + from_hidden, cell)
+        hidden, cell = lstm_cell(projected + self._from_hidden(hidden), cell)
         return hidden.sum(dim=1), (hidden, cell)
+
+    @torch.no_grad()
+    def trace(self, inputs: Tensor, state: LSTMState, reset: Tensor) -> Trace:
+        """As :meth:`rmc_agents.core.Core.trace`, with the gates of all cells."""
+        trace = super().trace(inputs, state, reset)
+        from_hidden = self._from_hidden(trace.memory_before[0].flatten(0, 1))  # of T * B items
+        return with_lstm_gates(trace, self.project(inputs) + from_hidden.unflatten(0, inputs.shape[:2]))
+
+    def _from_hidden(self, hidden: Tensor) -> Tensor:
+        """The part of the gates that h ``[B, M, cell_size]`` makes, ``[B, M, 4 * cell_size]``."""
+        if self.share_weights:
+            return hidden @ self.from_hidden[0]
+        return torch.bmm(hidden.transpose(0, 1), self.from_hidden).transpose(0, 1)

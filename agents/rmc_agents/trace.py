@@ -19,8 +19,11 @@ class Trace:
         memory_after: the same after each step.
         attention: ``[T, B, blocks, heads, rows, rows + inputs]``: how much each row of the memory read from each row of
             the memory and then from each input row, in each round of attention; sums to 1 over the last axis.
-        input_gate: ``[T, B, rows, 1]``, or a value for each element: how much of what was read enters.
+        input_gate: ``[T, B, rows, 1]``, or a value for each element: how much of what was read enters. Of a stack of
+            layers, each is a row.
         forget_gate: the same: how much of the old memory stays.
+        output_gate: the same: how much of the new memory the output shows.
+        reset_gate: the same: how much of the old memory the candidate of a GRU sees.
     """
 
     outputs: Tensor
@@ -29,6 +32,8 @@ class Trace:
     attention: Tensor | None = None
     input_gate: Tensor | None = None
     forget_gate: Tensor | None = None
+    output_gate: Tensor | None = None
+    reset_gate: Tensor | None = None
 
 
 def attention_maps(trace: Trace, item: int = 0, block: int = -1, head: int | None = None) -> Tensor:

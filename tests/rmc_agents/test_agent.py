@@ -75,6 +75,23 @@ def test_step_by_step_equals_whole_unroll(core: str, shape: tuple[int, ...], is_
 
 
 @every_core_and_shape
+def test_a_trace_says_what_the_forward_pass_says(core: str, shape: tuple[int, ...], is_image: bool) -> None:
+    agent = build(core, shape, is_image)
+    rows = experience(agent, steps=1)
+    with torch.no_grad():
+        _, state = agent(*experience(agent), agent.initial_state(4))
+        output, after = agent(*rows, state)
+    traced, trace = agent.trace(*rows, state)
+    assert torch.equal(traced.policy, output.policy)
+    assert torch.equal(traced.value, output.value)
+    assert not traced.policy.requires_grad
+    for leaf, expected in zip(leaves(trace.memory_after), leaves(after), strict=True):
+        assert torch.equal(leaf[-1], expected)
+    with pytest.raises(ValueError, match="last_reward"):
+        agent.trace(rows[0], rows[1], rows[2][0], rows[3], state)
+
+
+@every_core_and_shape
 def test_items_of_a_batch_are_independent(core: str, shape: tuple[int, ...], is_image: bool) -> None:
     agent = build(core, shape, is_image)
     rows = experience(agent)

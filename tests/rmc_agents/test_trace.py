@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 
-from rmc_agents import LSTMCore, RelationalMemory, Trace, attention_maps, leaves
+from rmc_agents import (
+    ConvLSTMCore,
+    Core,
+    DNCCore,
+    GRUCore,
+    LSTMBankCore,
+    LSTMCore,
+    RelationalMemory,
+    Trace,
+    attention_maps,
+    leaves,
+)
 
 STEPS, BATCH, INPUT_SIZE = 6, 5, 3
 
@@ -75,15 +87,86 @@ def test_weights_are_those_the_attention_uses() -> None:
         torch.testing.assert_close((weights @ values).transpose(1, 2).flatten(2), block.attention(rows, 3))
 
 
-def test_a_core_without_attention() -> None:
-    core = LSTMCore(INPUT_SIZE, hidden_size=4)
+def test_a_core_without_attention_and_gates() -> None:
+    core = DNCCore(INPUT_SIZE, mem_slots=3, word_size=2)
     inputs, state, reset = arguments(core)
     trace = core.trace(inputs, state, reset)
     torch.testing.assert_close(trace.outputs, core(inputs, state, reset)[0])
-    assert [leaf.shape for leaf in leaves(trace.memory_before)] == [(STEPS, BATCH, 1, 4)] * 2
+    assert trace.memory_before["memory"].shape == (STEPS, BATCH, 3, 2)
     assert (trace.attention, trace.input_gate, trace.forget_gate) == (None, None, None)
     with pytest.raises(ValueError, match="no attention"):
         attention_maps(trace)
+
+
+LSTMS = {
+    "one layer": LSTMCore(INPUT_SIZE, hidden_size=4),
+    "three layers": LSTMCore(INPUT_SIZE, hidden_size=4, num_layers=3),
+    "deep": LSTMCore(INPUT_SIZE, hidden_size=4, num_layers=3, skip_connections=True, concatenate_outputs=True),
+    "step by step": LSTMCore(INPUT_SIZE, hidden_size=4, num_layers=2, fast=False),
+    "bank": LSTMBankCore(INPUT_SIZE, num_cells=3, cell_size=4),
+    "bank of equal cells": LSTMBankCore(INPUT_SIZE, num_cells=3, cell_size=4, share_weights=True),
+    "convolutional": ConvLSTMCore(13, height=2, width=3, channels=2, hidden_channels=4),
+}
+
+
+@pytest.mark.parametrize("name", LSTMS)
+def test_the_cells_of_an_lstm_follow_from_its_gates(name: str) -> None:
+    """Candidates that nothing but their bias makes are known: the gates alone then make the next c, and h from it."""
+    core = copy.deepcopy(LSTMS[name])
+    torch.manual_seed(0)
+    for parameter in core.parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+    for key, parameter in core.named_parameters():
+        if key == "keys":
+            continue
+        if isinstance(core, LSTMBankCore) and key == "from_hidden":
+            parameter.data[..., 12:] = 0.0  # [sets, cell_size, 4 * cell_size]
+        else:
+            parameter.data.unflatten(0, (-1, 4, 4))[:, 3] = 0.5 if key.endswith("bias") else 0.0
+    inputs = torch.randn(STEPS, BATCH, core.input_size)
+    trace = core.trace(inputs, core.initial_state(BATCH), torch.rand(STEPS, BATCH) < 0.3)
+    (_, cell), (hidden_after, cell_after) = (
+        [leaf.flatten(2, -2) for leaf in state] for state in (trace.memory_before, trace.memory_after)
+    )
+    assert trace.input_gate is not None
+    assert trace.forget_gate is not None
+    assert trace.output_gate is not None
+    assert trace.input_gate.shape == trace.forget_gate.shape == trace.output_gate.shape == cell.shape
+    candidate = torch.tensor(0.5).tanh()
+    torch.testing.assert_close(cell_after, trace.forget_gate * cell + trace.input_gate * candidate)
+    torch.testing.assert_close(hidden_after, trace.output_gate * cell_after.tanh())
+    assert trace.attention is None
+
+
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_the_state_of_a_gru_follows_from_its_gates(num_layers: int) -> None:
+    core = GRUCore(INPUT_SIZE, hidden_size=4, num_layers=num_layers)
+    torch.manual_seed(0)
+    for key, parameter in core.named_parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+        if key == "candidate_bias":
+            parameter.data[:] = -2.0
+        else:
+            parameter.data[8:] = 0.5 if key.endswith("bias") else 0.0
+    trace = core.trace(*arguments(core))
+    assert trace.input_gate is not None
+    assert trace.forget_gate is not None
+    assert trace.reset_gate is not None
+    candidate = torch.tanh(0.5 - 2.0 * trace.reset_gate)
+    torch.testing.assert_close(
+        trace.memory_after, trace.forget_gate * trace.memory_before + trace.input_gate * candidate
+    )
+
+
+@pytest.mark.parametrize("core", [*LSTMS.values(), GRUCore(INPUT_SIZE, hidden_size=4, num_layers=2)])
+def test_a_trace_ends_where_the_forward_pass_ends(core: Core) -> None:
+    inputs = torch.randn(STEPS, BATCH, core.input_size)
+    reset = torch.rand(STEPS, BATCH) < 0.3
+    trace = core.trace(inputs, core.initial_state(BATCH), reset)
+    outputs, final = core(inputs, core.initial_state(BATCH), reset)
+    torch.testing.assert_close(trace.outputs, outputs, rtol=1e-5, atol=1e-6)
+    for leaf, expected in zip(leaves(trace.memory_after), leaves(final), strict=True):
+        torch.testing.assert_close(leaf[-1], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_maps_of_figure_three() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
 from rmc_agents import Discrete
 from rmc_rl.errors import UserError
@@ -64,6 +65,22 @@ def test_memory_reaches_across_steps_and_not_across_resets(policy: Policy) -> No
 
     assert value_after(first, ~one) != value_after(second, ~one)
     assert value_after(first, one) == value_after(second, one)
+
+
+def test_a_traced_thought_is_the_same_thought(policy: Policy) -> None:
+    rng = np.random.default_rng(0)
+    observations = rng.integers(0, 256, (2, 3, 5, 5, 3), dtype=np.uint8)
+    _, state = policy.act(observations[0])
+    reset, rewards = np.array([False, True, False]), rng.normal(size=3).astype(np.float32)
+    thought = policy.think(observations[1], state, reset, rewards)
+    traced = policy.think(observations[1], state, reset, rewards, trace=True)
+    assert torch.equal(traced.policy, thought.policy)
+    np.testing.assert_array_equal(traced.value, thought.value)
+    assert torch.equal(traced.core, thought.core)
+    assert thought.trace is None
+    assert traced.trace is not None
+    assert traced.trace.attention is not None
+    assert traced.trace.attention.shape == (1, 3, 1, 4, 4, 5)
 
 
 def test_seed_decides_the_sampled_actions(policy: Policy) -> None:
