@@ -65,7 +65,9 @@ def watch(words: list[str], minutes: float, rows: list[dict[str, float]]) -> Non
         UserError: the training ended early, or not well.
     """
     with tempfile.TemporaryDirectory(prefix="rmc-rl-soak-") as runs:
-        command = [sys.executable, "-m", "rmc_rl.train", f"runs_dir={runs}", "total_steps=1e12", "log.display=none"]
+        # Without videos: the process that makes them would be counted.
+        quiet = ("log.display=none", "log.video_every_steps=null")
+        command = [sys.executable, "-m", "rmc_rl.train", f"runs_dir={runs}", "total_steps=1e12", *quiet]
         started = time.monotonic()
         training = subprocess.Popen([*command, *words])
         try:

@@ -89,7 +89,7 @@ class Schema(Generic[C]):
 
     def search_path(self, *folders: str) -> list[str]:
         """The word, if there is need of one, by which these folders and the shared one join the file's own."""
-        found = [f"file://{Path(folder).resolve()}" for folder in (*folders, *self.folders[1:])]
+        found = [f"file://{folder.resolve()}" for folder in (*map(Path, folders), *self.folders[1:])]
         return [f"hydra.searchpath=[{','.join(map(_quoted, found))}]"] if found else []
 
     def compose(self, overrides: Sequence[str], extra_dir: str | None = None) -> DictConfig:

@@ -1,4 +1,4 @@
-"""Writes episodes to a GIF or MP4 file. Needs no display: everything is drawn on a surface in memory."""
+"""Writes episodes to a GIF, MP4 or WebM file. Needs no display: everything is drawn on a surface in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from pathlib import Path
 import pygame
 
 from rmc_rl.errors import UserError
-from rmc_rl.viewer.encoder import encoder
+from rmc_rl.viewer.encoder import LIBRARIES, check_encoder, encoder
 from rmc_rl.viewer.panels import Panels, Status
 from rmc_rl.viewer.session import Session
 from rmc_rl.viewer.step import EPISODE_END_SECONDS, Step, Timeline
 
-SUFFIXES = (".gif", ".mp4")
 FASTEST_GIF = 50.0
 """A GIF counts hundredths of a second, and players slow down what is shorter than two."""
 
@@ -40,11 +39,15 @@ def check_target(path: Path, speed: float) -> None:
     """Refuse early what cannot be recorded.
 
     Raises:
-        UserError: an unknown suffix, a speed the format does not have, or a folder that cannot be written.
+        UserError: an unknown suffix, a format that FFmpeg cannot write here, a speed the format does not have, or a
+            folder that cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"record={path}: the name must end in {' or '.join(SUFFIXES)}")
-    if path.suffix.lower() == ".gif" and speed > FASTEST_GIF:
+    suffix = path.suffix.lower()
+    if suffix not in LIBRARIES:
+        *others, last = LIBRARIES
+        raise UserError(f"record={path}: the name must end in {', '.join(others)} or {last}")
+    check_encoder(suffix)
+    if suffix == ".gif" and speed > FASTEST_GIF:
         raise UserError(f"speed={speed:g}: a GIF shows {FASTEST_GIF:g} steps per second at most; record to .mp4")
     if path.is_dir():
         raise UserError(f"record={path} is a folder: name a file in it")
@@ -75,8 +78,8 @@ def record(
     Args:
         session: what is played.
         panels: what draws it.
-        path: ends in .gif or .mp4.
-        size: of the picture in pixels; odd numbers are made even, as MP4 needs them.
+        path: ends in .gif, .mp4 or .webm.
+        size: of the picture in pixels; odd numbers are made even, as the formats need them.
         speed: pictures per second.
         episodes: how many.
         progress: told every step that has been drawn.
@@ -85,31 +88,57 @@ def record(
         UserError: the file cannot be written.
     """
     check_target(path, speed)
-    size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-    surface = pygame.Surface(size)
     timeline = Timeline()
-    status = Status(speed, greedy=session.greedy)
-    held = max(1, round(EPISODE_END_SECONDS * speed))
     frames = 0
     endings: list[Step] = []
+    with film(panels, path, size=size, status=Status(speed, greedy=session.greedy)) as show:
+        while len(endings) < episodes:
+            step = session.advance()
+            timeline.add(step)
+            frames += show(step, timeline)
+            if step.ending:
+                endings.append(step)
+            progress(step)
+    return Recording(path, frames, endings)
+
+
+@contextmanager
+def film(
+    panels: Panels, path: Path, *, size: tuple[int, int], status: Status
+) -> Iterator[Callable[[Step, Timeline], int]]:
+    """A file in the making, which appears under its name when the context is left.
+
+    Args:
+        panels: what draws the steps.
+        path: ends in .gif, .mp4 or .webm.
+        size: of the picture in pixels; odd numbers are made even.
+        status: what the pictures say of the recording; its speed is the file's.
+
+    Yields:
+        A function that draws a step, with its episode so far, and returns how many pictures it became.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+    surface = pygame.Surface(size)
+    held = max(1, round(EPISODE_END_SECONDS * status.speed))
     with _temporary(path) as unfinished:
         try:
-            with encoder(unfinished, size, speed) as send:
-                while len(endings) < episodes:
-                    step = session.advance()
-                    timeline.add(step)
+            with encoder(unfinished, size, status.speed) as send:
+
+                def show(step: Step, timeline: Timeline) -> int:
                     panels.draw(surface, step, timeline, status)
                     picture = pygame.image.tobytes(surface, "RGB")
-                    for _ in range(1 + (held if step.ending else 0)):
+                    pictures = 1 + (held if step.ending else 0)
+                    for _ in range(pictures):
                         send(picture)
-                        frames += 1
-                    if step.ending:
-                        endings.append(step)
-                    progress(step)
+                    return pictures
+
+                yield show
             unfinished.replace(path)
         except OSError as error:
-            raise UserError(f"record={path}: writing failed: {error}") from error
-    return Recording(path, frames, endings)
+            raise UserError(f"{path}: writing failed: {error}") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rmc_rl import metrics
+from rmc_rl.checkpoint import latest_checkpoint, load_checkpoint
 from rmc_rl.config import Config, make_config
 from rmc_rl.errors import UserError
 from rmc_rl.metrics import (
@@ -23,11 +25,13 @@ from rmc_rl.metrics import (
     Episodes,
     Interval,
     TensorBoardWriter,
+    Video,
     WandbWriter,
     make_writers,
     memory_mb,
     wandb_mode,
 )
+from tests.rmc_rl import offline_wandb
 
 NAN = float("nan")
 
@@ -290,6 +294,17 @@ def test_a_resumed_run_hides_the_points_that_were_lost(tmp_path: Path) -> None:
     assert found == [(10, 10.0), (20, 20.0), (25, 45.0), (40, 60.0)]
 
 
+def test_tensorboard_shows_a_video_as_an_animation(tmp_path: Path) -> None:
+    writer = TensorBoardWriter(tmp_path, 0)
+    writer.write(_row(30))
+    writer.video(Video(tmp_path / "a.mp4", 20, b"GIF89a animated", (480, 270)))  # later than its step
+    writer.video(Video(tmp_path / "b.mp4", 40, None, (480, 270)))
+    writer.close()
+    (image,) = _events(tmp_path).Images("video")
+    assert (image.step, image.width, image.height) == (20, 480, 270)
+    assert image.encoded_image_string == b"GIF89a animated"
+
+
 def test_a_full_disk_does_not_stop_tensorboards_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = TensorBoardWriter(tmp_path, 0)
 
@@ -416,12 +431,77 @@ def test_wandb_offline_keeps_its_files_in_the_run_folder(tmp_path: Path) -> None
     assert sorted(os.listdir(tmp_path)) == ["home", "run", "tmp"]
 
 
+@pytest.mark.slow
+def test_wandb_offline_keeps_everything_of_a_run(tmp_path: Path) -> None:
+    """Configuration, figures, the machine's, videos, and checkpoints that can be watched."""
+    script = (
+        "import sys, time\n"
+        "from rmc_rl import metrics, videos\n"
+        "from rmc_rl.trainer import train\n"
+        "videos.REST_SECONDS = 0.0\n"
+        "train(sys.argv[1:])\n"
+    )
+    words = [
+        *("engine=inline", "engine.learner_threads=1", "env=repeat-first", "core.head_size=4", "actor.num_envs=8"),
+        *("actor.unroll_length=10", "total_steps=3000", "log.every_steps=500", "log.display=none", "seed=3"),
+        *("log.video_every_steps=1500", "log.video_steps=8", "wandb=offline", f"runs_dir={tmp_path}"),
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment |= {"WANDB_X_STATS_SAMPLING_INTERVAL": "1"}
+    asked = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=300, env=environment
+    )
+    assert asked.returncode == 0, asked.stderr
+    (run,) = tmp_path.iterdir()
+    (header, *_) = offline_wandb.records(run, "run")
+    config = offline_wandb.values(header.config.update)
+    assert header.run_id == run.name
+    assert (config["seed"], config["log"]["video_steps"], config["core"]["name"]) == (3, 8, "rmc")
+    history = [offline_wandb.values(record.item) for record in offline_wandb.records(run, "history")]
+    logged = [(int(row["steps"]), float(row["loss"])) for row in _read(run / "metrics.csv")]
+    assert [(row["_step"], row["loss"]) for row in history if "loss" in row] == logged
+    videos = {row["video.caption"]: run for row in history if "video.path" in row for run in [row["video.path"]]}
+    made = sorted(path.name for path in (run / "videos").iterdir())
+    assert sorted(videos) == [f"after {int(name[5:17]):,} steps" for name in made]
+    for name in made:
+        (kept,) = run.glob(f"wandb/offline-run-*/files/{videos[f'after {int(name[5:17]):,} steps']}")
+        assert kept.read_bytes() == (run / "videos" / name).read_bytes()
+    machine = [offline_wandb.values(record.item) for record in offline_wandb.records(run, "stats")]
+    assert any("memory_percent" in figures for figures in machine)
+    artifacts = offline_wandb.records(run, "artifact")
+    assert {artifact.type for artifact in artifacts} == {"model"}
+    aliases = [set(artifact.aliases) for artifact in artifacts]
+    newest = latest_checkpoint(run / "checkpoints")
+    assert aliases[-1] == {"latest", newest.name}
+    assert any("best" in names for names in aliases)
+    again = tmp_path / "again"  # as it would be downloaded
+    for entry in artifacts[-1].manifest.contents:
+        target = again / entry.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(Path(entry.local_path).read_bytes())
+    assert (again / "config.yaml").read_bytes() == (run / "config.yaml").read_bytes()
+    assert load_checkpoint(again / "checkpoints" / newest.name)[1] == load_checkpoint(newest)[1]
+
+
+class _FakeArtifact:
+    def __init__(self, name: str, type: str) -> None:
+        self.name, self.type, self.content = name, type, list[str]()
+
+    def add_file(self, path: str, skip_cache: bool) -> None:
+        self.content.append(Path(path).name)
+
+    def add_dir(self, path: str, name: str, skip_cache: bool) -> None:
+        self.content.append(name)
+
+
 class _FakeWandb:
     """Stands in for the package: records what it is asked."""
 
     def __init__(self, fails: set[str]) -> None:
         self.fails, self.modes, self.rows, self.finished = fails, list[str](), list[Any](), 0
         self.Settings = dict
+        self.Artifact, self.artifacts = _FakeArtifact, list[tuple[list[str], _FakeArtifact]]()
 
     def init(self, *, mode: str, **arguments: Any) -> _FakeWandb:
         self.modes.append(mode)
@@ -432,6 +512,11 @@ class _FakeWandb:
 
     def log(self, row: dict[str, float], step: int) -> None:
         self.rows.append((step, row))
+
+    def log_artifact(self, artifact: _FakeArtifact, aliases: list[str]) -> None:
+        if "upload" in self.fails:
+            raise RuntimeError("no room")
+        self.artifacts.append((aliases, artifact))
 
     def finish(self) -> None:
         self.finished += 1
@@ -468,6 +553,80 @@ def test_wandb_gets_the_configuration_and_the_rows(
     assert fake.arguments["config"]["learner"]["discount"] == config.learner.discount
     assert (fake.arguments["id"], fake.arguments["resume"]) == (tmp_path.name, "allow")  # a resumed run is the same run
     assert fake.rows == [(5, {"steps": 5, "loss": 0.5})]
+    assert fake.finished == 1
+
+
+@pytest.mark.parametrize("group", [None, "my study"])
+def test_wandb_groups_runs_as_the_configuration_does(
+    group: str | None, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = _fake(monkeypatch, set())
+    WandbWriter(replace(config, group=group), tmp_path, "online").close()
+    assert fake.arguments["group"] == group
+
+
+def _checkpoint(folder: Path, name: str, steps: int) -> Path:
+    path = folder / "checkpoints" / name
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "checkpoint.json").write_text(json.dumps({"info": {"steps": steps}}))
+    return path
+
+
+def test_the_best_checkpoint_is_sent_now_and_then_and_the_last_at_the_end(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = _fake(monkeypatch, set())
+    clock = [0.0]
+    writer = WandbWriter(config, tmp_path, "online")
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+
+    def save(steps: int, best: bool) -> None:
+        if best:
+            _checkpoint(tmp_path, "best", steps)
+        writer.saved(_checkpoint(tmp_path, f"step-{steps:012d}", steps), best)
+
+    def sent() -> list[list[str]]:
+        return [aliases for aliases, _ in fake.artifacts]
+
+    save(1, False)
+    assert sent() == []
+    save(2, True)
+    assert sent() == [["best", "step-000000000002"]]
+    clock[0] = metrics.BEST_ARTIFACT_SECONDS - 1
+    save(3, True)
+    assert len(sent()) == 1
+    clock[0] += 1
+    save(4, False)  # the third waited for it
+    assert sent()[1:] == [["best", "step-000000000003"]]
+    save(5, True)
+    save(6, False)
+    writer.close()
+    assert sent()[2:] == [["best", "step-000000000005"], ["latest", "step-000000000006"]]
+    assert {artifact.type for _, artifact in fake.artifacts} == {"model"}
+    assert fake.artifacts[-1][1].content == ["config.yaml", "checkpoints/step-000000000006"]
+    assert fake.finished == 1
+
+
+def test_checkpoints_need_not_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = _fake(monkeypatch, set())
+    writer = WandbWriter(make_config("log.wandb_checkpoints=false"), tmp_path, "online")
+    _checkpoint(tmp_path, "best", 2)
+    writer.saved(_checkpoint(tmp_path, "step-000000000002", 2), True)
+    writer.close()
+    assert fake.artifacts == []
+
+
+def test_a_checkpoint_that_wandb_does_not_take_costs_one_warning(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = _fake(monkeypatch, {"upload"})
+    writer = WandbWriter(config, tmp_path, "online")
+    _checkpoint(tmp_path, "best", 2)
+    with pytest.warns(UserWarning, match=r"W&B did not take the checkpoint .*best \(no room\): training goes on"):
+        writer.saved(_checkpoint(tmp_path, "step-000000000002", 2), True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        writer.close()
     assert fake.finished == 1
 
 

@@ -30,7 +30,7 @@ def make(
 HELD = round(8 * EPISODE_END_SECONDS)
 
 
-@pytest.mark.parametrize("name", ["out.gif", "out.mp4", "new/folder/out.GIF"])
+@pytest.mark.parametrize("name", ["out.gif", "out.mp4", "out.webm", "new/folder/out.GIF"])
 def test_every_step_is_a_picture(policy: Policy, tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     seen: list[Step] = []
@@ -39,7 +39,7 @@ def test_every_step_is_a_picture(policy: Policy, tmp_path: Path, name: str) -> N
     assert [step.seed for step in recording.endings] == [100, 101]
     assert [step.number for step in seen if step.ending] == [5, 5]
     assert recording.frames == 2 * (6 + HELD)
-    if path.suffix == ".mp4":
+    if path.suffix in (".mp4", ".webm"):
         found = list(iio.imiter(path))
         assert (len(found), found[0].shape) == (recording.frames, (240, 320, 3))
         changes = [not np.array_equal(a, b) for a, b in itertools.pairwise(found)]
@@ -61,15 +61,14 @@ def test_every_step_is_a_picture(policy: Policy, tmp_path: Path, name: str) -> N
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("name", ["gif", "mp4"])
-def test_the_same_seed_is_the_same_recording(policy: Policy, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["gif", "mp4", "webm"])
+def test_the_same_seed_is_the_same_file(policy: Policy, tmp_path: Path, name: str) -> None:
     first, second, other = (tmp_path / f"{i}.{name}" for i in range(3))
     make(policy, first)
     make(policy, second)
     make(policy, other, seed=101)
-    one, two, three = ([frame.tobytes() for frame in iio.imiter(path)] for path in (first, second, other))
-    assert one == two
-    assert one != three
+    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes() != other.read_bytes()
 
 
 def test_odd_sizes_are_made_even(policy: Policy, tmp_path: Path) -> None:
@@ -78,7 +77,7 @@ def test_odd_sizes_are_made_even(policy: Policy, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, UserError])
-@pytest.mark.parametrize("name", ["out.gif", "out.mp4"])
+@pytest.mark.parametrize("name", ["out.gif", "out.mp4", "out.webm"])
 def test_an_interruption_leaves_what_was_there(
     policy: Policy, tmp_path: Path, name: str, error: type[BaseException]
 ) -> None:
@@ -104,8 +103,14 @@ def test_a_failing_encoder_is_reported(policy: Policy, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("name", ["out.avi", "out", ".gif"])
 def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"must end in \.gif or \.mp4"):
+    with pytest.raises(UserError, match=r"must end in \.gif, \.mp4 or \.webm"):
         check_target(tmp_path / name, 8.0)
+
+
+def test_a_format_that_ffmpeg_cannot_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rmc_rl.viewer.encoder.LIBRARIES", {".gif": "gif", ".mp4": "libx264", ".webm": "libnothing"})
+    with pytest.raises(UserError, match=r"no encoder for \.webm \(libnothing\): record to \.gif or \.mp4"):
+        check_target(tmp_path / "out.webm", 8.0)
 
 
 def test_a_gif_has_a_fastest_speed(tmp_path: Path) -> None:
