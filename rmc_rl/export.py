@@ -5,6 +5,9 @@ file is one step of the agent for any number of environments: from observation, 
 memory to logits, value and the next memory. It carries a JSON record of its spaces, names and initial memory: in ONNX
 the metadata entry ``rmc_rl``, in a .pt2 the extra file ``rmc_rl.json``. Before a file gets its name it is read again
 and compared with the agent over several steps.
+
+``format=page`` writes a folder for any static web server instead, in which the agent plays its game in the browser and
+shows its memory (`rmc_rl.page`, docs/page.md).
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ import io
 import json
 import logging
 import os
+import shlex
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +38,11 @@ from rmc_rl.environment import action_names, make_single
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.policy import Policy, load
+from rmc_rl.run_folder import made_by
 from rmc_rl.spaces import Interface, interface
 
 SUFFIXES = (".onnx", ".pt2")
+FORMATS = ("onnx", "pt2", "page")
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 METADATA_KEY = "rmc_rl"
 TOLERANCE = 1e-4
@@ -53,7 +59,13 @@ class ExportOptions:
 
     run: str = option("latest", "a run folder, or 'latest'")
     checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
-    file: str | None = option(None, "what to write, .onnx or .pt2; null: agent.onnx in the run folder")
+    format: str | None = option(None, "a file of one step, or a page; null: by the suffix of file", choices=FORMATS)
+    file: str | None = option(
+        None, "what to write: .onnx, .pt2, of a page the folder; null: agent.onnx, agent.pt2 or page in the run folder"
+    )
+    onnxruntime_web: str | None = option(
+        None, "of a page: that package, unpacked or as npm packs it (.tgz); null: npm brings it"
+    )
     trust: bool = option(False, "allow the run to name modules that will be imported: their code is run")
     runs_dir: str = option("runs", "where run folders are")
 
@@ -63,16 +75,25 @@ class Exported:
     """What was written.
 
     Attributes:
-        path: the file.
+        path: the file, or a page's folder.
+        size: in bytes.
         difference: the largest between its logits and values and the agent's own, relative as `TOLERANCE` is.
+        record: what it carries of its spaces, names and initial memory.
     """
 
     path: Path
+    size: int
     difference: float
+    record: dict[str, Any] = field(repr=False)
 
 
 def export(
-    policy: Policy, path: Path, *, trust: bool = False, progress: Callable[[str], None] = lambda words: None
+    policy: Policy,
+    path: Path,
+    *,
+    trace: bool = False,
+    trust: bool = False,
+    progress: Callable[[str], None] = lambda words: None,
 ) -> Exported:
     """Write an agent to a file that needs none of this package, and check it.
 
@@ -82,6 +103,7 @@ def export(
     Args:
         policy: whose agent.
         path: ends in .onnx or .pt2.
+        trace: also put out attention weights and gates, of a core that has them.
         trust: whether the environment id may name a module; the environment says what its spaces are.
         progress: told what is being done.
 
@@ -107,9 +129,10 @@ def export(
         progress("tracing one step")
         known = policy.progress.interface
         try:
-            step = AgentStep(policy.agent, _observations(known, 1).dtype)
+            step = AgentStep(policy.agent, _observations(known, 1).dtype, trace=trace)
+            record = metadata(policy, step, known, names)
             with _quiet():
-                data = _serialise(step, suffix, json.dumps(metadata(policy, step, known, names), allow_nan=False))
+                data = _serialise(step, suffix, json.dumps(record, allow_nan=False))
         except (ValueError, TypeError) as error:
             raise UserError(f"the agent of {policy.run} cannot be exported: {error}") from error
         progress(f"comparing {CHECKED_STEPS} steps")
@@ -128,7 +151,7 @@ def export(
             unfinished.replace(path)
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
-    return Exported(path, difference)
+    return Exported(path, len(data), difference, record)
 
 
 def metadata(policy: Policy, step: AgentStep, known: Interface, names: tuple[str, ...]) -> dict[str, Any]:
@@ -274,19 +297,68 @@ def _quiet() -> Iterator[None]:
 def main() -> None:
     """Export, and say what was written."""
     options = parse_options(ExportOptions, sys.argv[1:], __doc__ or "")
+    kind = _format(options)
+    if made_by(options.run, options.runs_dir) == "supervised":
+        _export_supervised(options, kind)
+        return
     policy = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
-    path = policy.run / "agent.onnx" if options.file is None else Path(options.file)
+    name = "page" if kind == "page" else f"agent.{kind}"
+    path = policy.run / name if options.file is None else Path(options.file)
     console = Console(stderr=True)
     console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False)
     try:
         with console.status("") as status:
-            exported = export(policy, path, trust=options.trust, progress=lambda words: status.update(f"{words} …"))
+
+            def progress(words: str) -> None:
+                status.update(f"{words} …")
+
+            if kind == "page":
+                from rmc_rl.page.writing import write_page
+
+                place = options.onnxruntime_web
+                exported = write_page(policy, path, onnxruntime_web=place, trust=options.trust, progress=progress)
+            else:
+                exported = export(policy, path, trust=options.trust, progress=progress)
     except KeyboardInterrupt:
         raise UserError("interrupted: nothing was written") from None
     print(
-        f"{path}: {path.stat().st_size / 1e6:.1f} MB, equal to the agent within {exported.difference:.0e} over "
+        f"{path}: {exported.size / 1e6:.1f} MB, equal to the agent within {exported.difference:.0e} over "
         f"{CHECKED_STEPS} steps"
     )
+    if kind == "page":
+        _say_how_to_look(path)
+
+
+def _export_supervised(options: ExportOptions, kind: str) -> None:
+    """Write the page of a supervised run, and say what was written."""
+    from rmc_rl.page.writing import write_farthest_page
+    from rmc_rl.supervised.export import farthest_page
+    from rmc_rl.supervised.trained import load as load_trained
+
+    if kind != "page":
+        raise UserError(f"a supervised run becomes a page only (format=page), not a file of one step (format={kind})")
+    trained = load_trained(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
+    path = trained.run / "page" if options.file is None else Path(options.file)
+    with _quiet(), Console(stderr=True).status("tracing one step …"):
+        model, about = farthest_page(trained)
+    size = write_farthest_page(path, model, about, onnxruntime_web=options.onnxruntime_web)
+    print(f"{path}: {size / 1e6:.1f} MB")
+    _say_how_to_look(path)
+
+
+def _say_how_to_look(path: Path) -> None:
+    print(f"to look at it: {shlex.quote(sys.executable)} -m http.server -b 127.0.0.1 -d {shlex.quote(str(path))}")
+
+
+def _format(options: ExportOptions) -> str:
+    """What is to be written, one of `FORMATS`; the suffix of ``file=`` says it where ``format=`` does not."""
+    suffix = "" if options.file is None else Path(options.file).suffix.lower()
+    kind = options.format or suffix.removeprefix(".") or "onnx"
+    if options.format in ("onnx", "pt2") and options.file is not None and suffix != f".{options.format}":
+        raise UserError(f"file={options.file}: with format={options.format} the name must end in .{options.format}")
+    if options.onnxruntime_web is not None and kind != "page":
+        raise UserError(f"onnxruntime_web={options.onnxruntime_web}: only a page needs it (format=page)")
+    return kind
 
 
 if __name__ == "__main__":

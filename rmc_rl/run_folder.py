@@ -141,6 +141,15 @@ def find_run(run: str, runs_dir: str = "runs", schema: Schema[Any] = TRAIN) -> P
     return path
 
 
+def made_by(run: str, runs_dir: str = "runs") -> str:
+    """The verb that made a run, as far as its folder tells: ``latest`` is the newest of `rmc_rl.train`."""
+    for path in (Path(run), Path(runs_dir) / run):
+        with contextlib.suppress(OSError, ValueError):
+            if (path / "config.yaml").is_file():
+                return TRAIN.other_verb(path / "config.yaml") or "train"
+    return "train"
+
+
 def command(verb: str, key: str, run: Path) -> str:
     """A command to paste: this Python, this verb, this run."""
     python = sys.executable

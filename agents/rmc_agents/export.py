@@ -38,6 +38,9 @@ LARGEST_AXIS = 2**20
 
 Module = TypeVar("Module", bound=nn.Module)
 
+TRACED = ("attention", "input_gate", "forget_gate", "output_gate", "reset_gate")
+"""Of :class:`rmc_agents.trace.Trace`, what a step can return besides its output and its state."""
+
 NamedState = dict[str, Tensor]
 """The leaves ``[B, ...]`` of a memory by their names, in the order of its tree."""
 
@@ -106,7 +109,7 @@ class CoreStep(Step):
     output_names = ("outputs",)
 
     def __init__(self, core: Core) -> None:
-        super().__init__(_copy(core))
+        super().__init__(bare_copy(core))
 
     def forward(self, inputs: Tensor, reset: Tensor, state: NamedState) -> dict[str, Any]:
         """Inputs ``[B, I]`` and reset, bool ``[B]``, to outputs ``[B, O]`` and the next state."""
@@ -133,18 +136,22 @@ class AgentStep(Step):
     Args:
         agent: what is exported, as it is now; in float32 also where it computes in bfloat16.
         observation_dtype: type of the observations; unsigned bytes are scaled to [0, 1] inside.
+        trace: also return what the core's :meth:`rmc_agents.core.Core.trace` records of the step, of `TRACED` what this
+            core has: ``attention`` ``[B, blocks, heads, rows, rows + inputs]``, and gates ``[B, rows, 1]``, or a value
+            for each element.
     """
 
     input_names = ("observation", "last_action", "last_reward", "reset")
 
-    def __init__(self, agent: Agent, observation_dtype: torch.dtype = torch.uint8) -> None:
+    def __init__(self, agent: Agent, observation_dtype: torch.dtype = torch.uint8, *, trace: bool = False) -> None:
         observation = agent.observation
         if isinstance(observation, dict | tuple):
             raise ValueError("agent: its observation has several parts, a single one needed")
-        agent = _copy(agent)
-        self.output_names = (agent.actions.parameters_name, "value")
+        agent = bare_copy(agent)
+        self.output_names = (agent.actions.parameters_name, "value", *(traced_names(agent.core) if trace else ()))
         super().__init__(agent.core)
         self.agent = agent
+        self.trace = trace
         self.observation_dtype = observation_dtype
         self.observation_shape = observation.shape
 
@@ -153,11 +160,19 @@ class AgentStep(Step):
     ) -> dict[str, Any]:
         """A row of B environments, each argument as one row of :meth:`rmc_agents.agent.Agent.forward`.
 
-        Returns the policy's numbers ``[B, P]`` (``logits`` of discrete actions), the value ``[B]`` and the next state.
+        Returns the policy's numbers ``[B, P]`` (``logits`` of discrete actions), the value ``[B]``, what was traced,
+        and the next state.
         """
         row = (observation[None], last_action[None], last_reward[None], reset[None])
-        output, after = self.agent(*row, self._tree(state))
-        return {self.output_names[0]: output.policy[0], "value": output.value[0], "state": self._named(after)}
+        if self.trace:
+            output, trace = self.agent.trace(*row, self._tree(state))
+            traced = {name: getattr(trace, name)[0] for name in TRACED if name in self.output_names}
+            after = map_tree(lambda leaf: leaf[0], trace.memory_after)
+        else:
+            output, after = self.agent(*row, self._tree(state))
+            traced = {}
+        numbers = {self.output_names[0]: output.policy[0], "value": output.value[0]}
+        return numbers | traced | {"state": self._named(after)}  # in the order of ONNX's outputs
 
     def example(self) -> tuple[Tensor, ...]:
         """Zeros."""
@@ -226,7 +241,15 @@ def _stable_sort(
     return torch.ops.aten.topk.default(numbers, numbers.shape[dim], dim, descending, True)
 
 
-def _copy(module: Module) -> Module:
+def traced_names(core: Core) -> tuple[str, ...]:
+    """Of `TRACED` what this core has, seen from one step."""
+    like = next(core.parameters())
+    inputs = torch.zeros(1, 1, core.input_size, device=like.device, dtype=like.dtype)
+    trace = core.trace(inputs, core.initial_state(1), torch.ones(1, 1, dtype=torch.bool, device=like.device))
+    return tuple(name for name in TRACED if getattr(trace, name) is not None)
+
+
+def bare_copy(module: Module) -> Module:
     """A copy that only computes: without gradients, and without autocast, whose mixture of types ONNX does not have."""
     module = copy.deepcopy(module).eval().requires_grad_(False)
     for part in module.modules():

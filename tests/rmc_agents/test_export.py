@@ -171,6 +171,42 @@ def test_an_agent_is_the_same_outside(name: str, exported: Callable[[Step], Run]
         agent_unroll(agent, run, step, batch, torch.uint8)
 
 
+@either_way
+@pytest.mark.parametrize("options", [{}, {"gate_style": "memory", "num_blocks": 1}, {"gate_style": None}], ids=str)
+def test_a_step_tells_what_the_memory_did(options: dict[str, Any], exported: Callable[[Step], Run]) -> None:
+    """The numbers of the core's own trace, of every block and head, and the same output as without."""
+    torch.manual_seed(0)
+    core = OPTIONS["rmc"] | options
+    agent = Agent(
+        observation=Vector((4,)), actions=Discrete(NUM_ACTIONS), core=lambda size: make_core("rmc", size, **core)
+    )
+    torch.nn.init.normal_(agent.policy.linear.weight)
+    step = AgentStep(agent, torch.float32, trace=True)
+    gates = ("input_gate", "forget_gate") if core.get("gate_style", "unit") else ()
+    assert step.output_names == ("logits", "value", "attention", *gates)
+    run = exported(step)
+    observation, last_reward = torch.randn(STEPS, 3, 4), torch.randn(STEPS, 3)
+    last_action, reset = torch.randint(0, NUM_ACTIONS, (STEPS, 3)), torch.rand(STEPS, 3) < 0.3
+    rows = (observation, last_action, last_reward, reset)
+    with torch.no_grad():
+        expected, _ = agent(*rows, agent.initial_state(3))
+        _, trace = agent.trace(*rows, agent.initial_state(3))
+    state = step.initial_state(3)
+    for t in range(STEPS):
+        found = run(*(row[t] for row in rows), state)
+        torch.testing.assert_close(found["logits"], expected.policy[t], **TOLERANCE)
+        torch.testing.assert_close(found["value"], expected.value[t], **TOLERANCE)
+        for name in ("attention", *gates):
+            torch.testing.assert_close(found[name], getattr(trace, name)[t], **TOLERANCE)
+        state = found["state"]
+        torch.testing.assert_close(state["memory"], trace.memory_after[t], **TOLERANCE)
+
+
+def test_a_memory_without_attention_tells_its_gates_alone() -> None:
+    assert AgentStep(build_agent("lstm"), trace=True).output_names[2:] == ("input_gate", "forget_gate", "output_gate")
+    assert AgentStep(build_agent("dnc"), trace=True).output_names == ("logits", "value")
+
+
 @pytest.mark.slow
 @either_way
 def test_an_agent_of_vectors_and_one_that_sees_less(exported: Callable[[Step], Run]) -> None:

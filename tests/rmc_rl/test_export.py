@@ -172,12 +172,23 @@ def test_by_default_the_file_lies_in_the_run_folder(
     assert set(run.iterdir()) - before == {run / "agent.onnx"}
 
 
+def test_the_format_alone_names_the_file(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, f"run={run}", "format=pt2")
+    assert capsys.readouterr().out.startswith(f"{run}/agent.pt2: 0.")
+    assert torch.export.load(run / "agent.pt2") is not None
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["run=nowhere"], "the run folder nowhere does not exist"),
         (["files=a.onnx"], "unknown option 'files': did you mean 'file'"),
         (["file=agent.pb"], "file=agent.pb: the name must end in .onnx or .pt2"),
+        (["format=tflite"], "format=tflite is not known: known are: onnx, page, pt2"),
+        (["format=pt2", "file=agent.onnx"], "file=agent.onnx: with format=pt2 the name must end in .pt2"),
+        (["onnxruntime_web=there"], "onnxruntime_web=there: only a page needs it (format=page)"),
         (["file=/dev/null/agent.pt2"], "file=/dev/null/agent.pt2: /dev/null cannot be written"),
         (["checkpoint=worst"], "has no checkpoint 'worst'"),
     ],
