@@ -22,6 +22,9 @@ from rmc_envs import ENVIRONMENTS
 from rmc_envs.catalogue import SHORT_NAMES, environment_class
 from rmc_rl.config import make_config
 from rmc_rl.metrics import GLOSSARY
+from rmc_rl.overrides import check_overrides, groups
+from rmc_rl.schema import known_keys
+from rmc_rl.supervised.config import SUPERVISED
 
 ROOT = Path(__file__).parent.parent
 PAGES, IMAGES = ROOT / "docs" / "games", ROOT / "docs" / "images"
@@ -200,3 +203,31 @@ def test_the_sweep_file_names_keys_that_exist() -> None:
             values = given.get("values", [given.get("value"), given.get("min"), given.get("max")])
             words.append(f"{name}={choose(value for value in values if value is not None)}")
         make_config(*words)
+
+
+# Supervised tasks
+
+SUPERVISED_PAGE = (ROOT / "docs" / "supervised.md").read_text()
+
+
+def test_the_commands_of_the_supervised_page_compose() -> None:
+    commands = re.findall(r"^python -m rmc_rl\.supervised ([^#\n]+)", SUPERVISED_PAGE, re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        words = [word for word in command.split() if not word.startswith(("--", "resume="))]
+        check_overrides(words, SUPERVISED)
+    for name in re.findall(r"`(\w+\.\w+)`", SUPERVISED_PAGE):
+        section = name.partition(".")[0]
+        known = {key for task in groups(SUPERVISED)["task"] for key in known_keys(SUPERVISED.compose([f"task={task}"]))}
+        assert section not in ("task", "model") or name in known, name
+    (listed,) = re.findall(r"\| `task=` \|.*?\n((?:\|.*\n)+)", SUPERVISED_PAGE)
+    named = set(re.findall(r"`([a-z-]+)`", listed))
+    assert named == set(groups(SUPERVISED)["task"])
+
+
+@pytest.mark.slow
+def test_the_supervised_page_runs_when_pasted(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", SUPERVISED_PAGE, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\d+ \d*", done.stdout.splitlines()[-1])
