@@ -1,7 +1,7 @@
 """``python -m rmc_rl.watch run=latest``: watch a trained agent play, its memory laid open.
 
-The episode of seed s is the one that ``python -m rmc_rl.evaluate seed=s`` plays. ``record=out.gif`` (or ``.mp4``)
-writes it to a file instead of a window and needs no display. In the window, h lists the keys.
+The episode of seed s is the one that ``python -m rmc_rl.evaluate seed=s`` plays. ``record=out.gif`` (``.mp4``,
+``.webm``) writes it to a file instead of a window and needs no display. In the window, h lists the keys.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.policy import Policy, load
 from rmc_rl.seeds import EVALUATION_SEEDS
+from rmc_rl.viewer.selection import Selection
 from rmc_rl.viewer.session import Session
 from rmc_rl.viewer.step import Step
 
@@ -43,8 +44,10 @@ class WatchOptions:
     max_steps: int | None = option(
         None, "cut an episode short after so many steps; null: play it to its end", minimum=1
     )
-    record: str | None = option(None, "write to this file, .gif or .mp4, instead of opening a window")
+    record: str | None = option(None, "write to this file, .gif, .mp4 or .webm, instead of opening a window")
     size: str | None = option(None, "WIDTHxHEIGHT in pixels; null: 1280x720, of a recording 960x540")
+    head: str = option("mean", "whose attention is shown: mean, or 1, 2, … for one head's")
+    block: int | None = option(None, "which round of attention is shown, from 1; null: the last", minimum=1)
     trust: bool = option(False, "allow the run to name modules that will be imported: their code is run")
     runs_dir: str = option("runs", "where run folders are")
 
@@ -82,11 +85,13 @@ def watch(options: WatchOptions, size: tuple[int, int]) -> None:
         check_target(Path(options.record), options.speed)
     torch.set_num_threads(1)  # one observation at a time is too little to share
     policy = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
+    selection = select(options, policy)
     session = Session(
         policy, seed=options.seed, greedy=options.greedy, max_steps=options.max_steps, trust=options.trust
     )
     try:
-        panels = Panels(Caption(policy.config.env.name, describe(policy), session.action_names))
+        names, limit = session.action_names, session.largest_entropy
+        panels = Panels(Caption(policy.config.env.name, describe(policy), names, limit), selection)
         if options.record is not None:
             _record(options, size, session, panels)
         else:
@@ -98,6 +103,29 @@ def watch(options: WatchOptions, size: tuple[int, int]) -> None:
 def describe(policy: Policy) -> str:
     """The agent in one line: its core and how long it was trained."""
     return f"core {policy.config.core['name']}  ·  trained for {policy.progress.steps:,} steps"
+
+
+def select(options: WatchOptions, policy: Policy) -> Selection:
+    """The attention weights to show.
+
+    Raises:
+        UserError: the agent's memory has no such head or block.
+    """
+    if options.head == "mean" and options.block is None:
+        return Selection()
+    core = policy.agent.core
+    row = torch.zeros(1, 1, core.input_size)
+    attention = core.trace(row, core.initial_state(1), torch.ones(1, 1, dtype=torch.bool)).attention
+    if attention is None:
+        name = "block" if options.head == "mean" else "head"
+        raise UserError(f"{name}: the memory of core '{policy.config.core['name']}' does not attend: leave it out")
+    blocks, heads = attention.shape[2:4]
+    if options.block is not None and options.block > blocks:
+        raise UserError(f"block={options.block}: this memory has the blocks 1 to {blocks}")
+    if options.head != "mean" and options.head not in map(str, range(1, heads + 1)):
+        raise UserError(f"head={options.head}: mean, or one of the heads 1 to {heads}, is needed")
+    head = None if options.head == "mean" else int(options.head) - 1
+    return Selection(head, None if options.block is None else options.block - 1)
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -1,12 +1,15 @@
 """Watching a trained agent: what happens at each step, and pictures of it.
 
     session.py    plays episodes and yields a `Step` (step.py) for every moment; knows neither pygame nor windows
+    history.py    the steps that were played, to go back to
     panels.py     draws one step onto a pygame surface, with layout.py (what lies where), canvas.py (text, pictures,
-                  curves); knows no events and no display
-    window.py     shows the drawing in a window and obeys the keys
-    recorder.py   writes the drawing to a GIF or MP4, without a display, through encoder.py (FFmpeg)
+                  curves), elements.py (cards, scales) and one module for each larger part: policy_panel.py,
+                  memory_panel.py, attention_panel.py, course_panel.py; knows no events and no display
+    window.py     shows the drawing in a window and obeys keys (keys.py) and mouse; person.py when a person plays,
+                  capture.py for a video of what is shown
+    recorder.py   writes the drawing to a file, without a display, through encoder.py (FFmpeg)
 
-session.py and step.py import no pygame.
+session.py, step.py, history.py and selection.py import no pygame.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ SMALLEST_FONT = 10.5
 OVERSAMPLING = 3
 """Text is written larger and reduced: at its own size its letters would be moved to whole pixels, unevenly."""
 
-KEPT_TEXTS = 512
+KEPT_TEXTS = 2048
+
+Direction = Literal["up", "down", "left", "right"]
 
 
 class Canvas:
@@ -57,6 +59,10 @@ class Canvas:
         """How wide a line is."""
         return -(-self._font(size).size(words)[0] // OVERSAMPLING)
 
+    def text_height(self, size: float) -> int:
+        """How high a line is."""
+        return -(-self._font(size).get_height() // OVERSAMPLING)
+
     def rect(self, rect: Rect, colour: Colour, radius: float = 0) -> None:
         """Fill a rectangle; an empty one is left out."""
         if rect.width > 0 and rect.height > 0:
@@ -83,6 +89,30 @@ class Canvas:
         self.surface.blit(source, place)
         return place
 
+    def pixels(self, colours: np.ndarray, corner: tuple[int, int]) -> None:
+        """Draw uint8 [height, width, 3] as they are, the upper left one at the corner."""
+        height, width = colours.shape[:2]
+        source = pygame.image.frombuffer(np.ascontiguousarray(colours).tobytes(), (width, height), "RGB")
+        self.surface.blit(source, corner)
+
+    def arrow(self, direction: Direction, centre: tuple[int, int], reach: float, colour: Colour) -> None:
+        """A triangle that points somewhere; the font has no arrows."""
+        x, y = centre
+        across, along = {"up": (1, -1), "down": (1, 1), "left": (-1, 1), "right": (1, 1)}[direction], 0.8 * reach
+        if direction in ("up", "down"):
+            points = [
+                (x - reach, y - across[1] * along),
+                (x + reach, y - across[1] * along),
+                (x, y + across[1] * along),
+            ]
+        else:
+            points = [
+                (x - across[0] * along, y - reach),
+                (x - across[0] * along, y + reach),
+                (x + across[0] * along, y),
+            ]
+        pygame.draw.polygon(self.surface, colour, points)
+
     def strip(self, pixels: np.ndarray, box: Rect) -> None:
         """Draw one row of colours, uint8 [n, 3], stretched over the box, all equally wide."""
         source = pygame.image.frombuffer(np.ascontiguousarray(pixels).tobytes(), (len(pixels), 1), "RGB")
@@ -93,42 +123,46 @@ class Canvas:
         self.surface.blit(source, box)
 
     def bars(
-        self, values: Sequence[float] | np.ndarray, box: Rect, colours: tuple[Colour, Colour], limit: float
+        self,
+        values: Sequence[float] | np.ndarray,
+        box: Rect,
+        colours: tuple[Colour, Colour],
+        limit: float,
+        span: int | None = None,
     ) -> None:
         """Upright bars from a common zero line, positive and negative in their colours; `limit` is a full bar.
 
-        The zero line lies in the middle where a value is negative, otherwise at the bottom. With more values than
-        pixels, the largest of neighbouring ones is drawn.
+        The zero line lies in the middle where a value is negative, otherwise at the bottom. `span` bars fill the box;
+        None: as many as there are. With more than pixels, the largest of neighbouring ones is drawn.
         """
-        shown = extremes(np.asarray(values, float), box.width)
+        values = np.asarray(values, float)
+        places = Places(len(values), span or len(values), box)
+        shown = places.extremes(values)
         signed = bool((shown < 0).any())
         zero = box.centery if signed else box.bottom - 1
         full = (box.height // 2 if signed else box.height) - 1
         pygame.draw.line(self.surface, palette.TRACK, (box.left, zero), (box.right - 1, zero))
-        pitch = box.width / max(1, len(shown))
-        for i, value in enumerate(shown):
-            height = min(full, round(abs(value) / limit * full))
-            if height == 0:
-                continue
-            left, right = round(box.left + i * pitch), round(box.left + (i + 1) * pitch)
+        heights = np.minimum(full, np.rint(np.abs(shown) / limit * full)).astype(int)
+        for i in np.flatnonzero(heights).tolist():
+            left, right, height, up = places.lefts[i], places.lefts[i + 1], int(heights[i]), shown[i] > 0
             space = 1 if right - left > 3 else 0
-            up = value > 0
             bar = Rect(left, zero - height if up else zero + 1, max(1, right - left - space), height)
             self.rect(bar, colours[0] if up else colours[1])
 
     def curve(
         self, values: np.ndarray, box: Rect, low: float, high: float, span: int, colour: Colour, unit: float
     ) -> None:
-        """A line through the values; `span` of them fill the box. The last one is marked."""
-        pixels = min(len(values), max(2, box.width))
-        shown = np.array([part.mean() for part in np.array_split(values, pixels)])
-        reach = (box.width - 1) * (len(values) - 1) / max(1, span - 1)
-        x = box.left + np.linspace(0.0, reach, len(shown))
-        y = box.bottom - 1 - (shown - low) / (high - low) * (box.height - 1)
-        points = list(zip(x.tolist(), y.tolist(), strict=True))
+        """A line through the values, of which `span` fill the box; with more than pixels, through means."""
+        places = Places(len(values), span, box)
+        x = (places.lefts[:-1] + places.lefts[1:] - 1) / 2
+        y = box.bottom - 1 - (places.means(values) - low) / (high - low) * (box.height - 1)
+        points = np.column_stack([x, y]).tolist()
         if len(points) > 1:
             pygame.draw.lines(self.surface, colour, False, points, max(1, round(2 * unit)))
-        pygame.draw.circle(self.surface, colour, points[-1], max(2, round(4 * unit)))
+
+    def dot(self, centre: tuple[float, float], colour: Colour, unit: float) -> None:
+        """A point that stands out."""
+        pygame.draw.circle(self.surface, colour, centre, max(2, round(4 * unit)))
 
     def _written(self, words: str, size: float, colour: Colour) -> pygame.Surface:
         font = self._font(size)
@@ -148,8 +182,30 @@ class Canvas:
         return self._fonts[pixels]
 
 
-def extremes(values: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` values: of each run of neighbours the one of the largest magnitude."""
-    if len(values) <= count:
-        return values
-    return np.array([part[np.abs(part).argmax()] for part in np.array_split(values, max(1, count))])
+class Places:
+    """Where values over time lie in a box, of which `span` fill it: each its own columns of pixels, or several in one.
+
+    Attributes:
+        lefts: int [n + 1], the left edges of n places, and the right edge of the last.
+    """
+
+    def __init__(self, length: int, span: int, box: Rect) -> None:
+        edges = box.left + np.floor(np.arange(length + 1) * (box.width / max(1, span))).astype(int)
+        # Of values that share a column of pixels the first begins it.
+        self._starts = np.flatnonzero(np.diff(edges, prepend=box.left - 1)[:-1])
+        self._counts = np.diff(self._starts, append=length)
+        self.lefts = np.append(edges[self._starts], edges[-1])
+        if length and self.lefts[-1] == self.lefts[-2]:
+            self.lefts[-1] += 1
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Of the values [T, …] at each place, [n, …]."""
+        counts = self._counts.reshape(-1, *[1] * (values.ndim - 1))
+        return np.add.reduceat(values, self._starts, axis=0) / counts if len(values) else values
+
+    def extremes(self, values: np.ndarray) -> np.ndarray:
+        """Of the values [T] at each place the one of the largest magnitude, [n]."""
+        if not len(values):
+            return values
+        highest, lowest = (ufunc.reduceat(values, self._starts) for ufunc in (np.maximum, np.minimum))
+        return np.where(highest >= -lowest, highest, lowest)

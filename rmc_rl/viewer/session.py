@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -9,21 +11,22 @@ import numpy as np
 import torch
 from gymnasium.envs.registration import load_env_creator
 
-from rmc_agents.actions import Actions, Continuous, MultiDiscrete
+from rmc_agents.actions import Actions, Continuous, Discrete, MultiDiscrete
 from rmc_agents.tree import map_tree
 from rmc_rl.environment import action_names, find_spec, make_single
 from rmc_rl.errors import UserError
 from rmc_rl.policy import Policy, PolicyState, action_streams
 from rmc_rl.seeds import EVALUATION_SEEDS
 from rmc_rl.spaces import interface
-from rmc_rl.viewer.step import Step, memory_parts
+from rmc_rl.viewer.step import Step, gate_parts, memory_parts
 
 
 class Session:
     """An agent at play.
 
     Episode i starts from seed + i, and step t of it samples its action by the t-th number of that seed's stream: in
-    sampled mode and in greedy mode it is the episode that `rmc_rl.evaluate` plays from this seed.
+    sampled mode and in greedy mode it is the episode that `rmc_rl.evaluate` plays from this seed, unless a person takes
+    part in it: the agent then sees, remembers and judges what came of the person's actions, as if they were its own.
 
     Args:
         policy: who plays.
@@ -51,12 +54,21 @@ class Session:
         self.max_steps = max_steps
         self.env = self._make_env(trust)
         self._episode = -1
+        self._seed = seed - 1
         self._last: Step | None = None
 
     @property
     def action_names(self) -> tuple[str, ...]:
         """What each action, or each component of one, is called: the environment's `action_names`, or numbers."""
         return action_names(self.env)
+
+    @property
+    def largest_entropy(self) -> float | None:
+        """Of a policy to which all actions are alike, in nats; None where actions have no bounds."""
+        actions = self.policy.agent.actions
+        if isinstance(actions, Continuous):
+            return len(actions.bounded) * math.log(2) if all(actions.bounded) else None
+        return float(actions.entropy(torch.zeros(actions.num_parameters)))
 
     def advance(self) -> Step:
         """The next step: of this episode or, where there is none yet or it is over, the first of the next one."""
@@ -70,14 +82,29 @@ class Session:
             ending = "cut short"
         return self._look(observation, float(reward), last.episode_return + float(reward), number, ending)
 
-    def next_episode(self) -> Step:
-        """The first step of the next episode, wherever this one stands."""
+    def next_episode(self, seed: int | None = None) -> Step:
+        """The first step of another episode, wherever this one stands: of the next seed, or of `seed`."""
         self._episode += 1
-        seed = self.seed + self._episode
-        (self._noise,) = action_streams([seed])
+        self._seed = self._seed + 1 if seed is None else seed
+        (self._noise,) = action_streams([self._seed])
         self._state = self.policy.initial_state(1)
-        observation, _ = self.env.reset(seed=seed)
+        observation, _ = self.env.reset(seed=self._seed)
         return self._look(observation, 0.0, 0.0, 0, None)
+
+    def decide(self, action: int) -> Step:
+        """A person chooses: the latest step, but with this action, which `advance` will take.
+
+        Raises:
+            ValueError: the episode is over, actions are not discrete, or there is no such action.
+        """
+        kind = self.policy.agent.actions
+        if self._last is None or self._last.action is None:
+            raise ValueError("action: given where no episode goes on")
+        if not isinstance(kind, Discrete) or not 0 <= action < kind.n:
+            raise ValueError(f"action: {action} given, one of {kind} needed")
+        self._state = PolicyState(self._state.core, np.array([action]))
+        self._last = replace(self._last, action=action, by_person=True)
+        return self._last
 
     def close(self) -> None:
         """Close the environment."""
@@ -86,7 +113,9 @@ class Session:
     def _look(self, observation: Any, reward: float, episode_return: float, number: int, ending: str | None) -> Step:
         first = np.array([number == 0])
         batch = map_tree(lambda x: np.asarray(x)[None], observation)
-        thought = self.policy.think(batch, self._state, first, np.array([reward], np.float32))
+        thought = self.policy.think(batch, self._state, first, np.array([reward], np.float32), trace=True)
+        assert thought.trace is not None
+        attention = thought.trace.attention
         action = None
         chosen = self.policy.choose(thought, None)
         if ending is None:
@@ -98,17 +127,20 @@ class Session:
             action = int(chosen[0]) if chosen.ndim == 1 else tuple(chosen[0].tolist())
         self._last = Step(
             episode=self._episode,
-            seed=self.seed + self._episode,
+            seed=self._seed,
             number=number,
             board=self._board(),
             observation=observation,
             probabilities=probabilities(self.policy.agent.actions, thought.policy[0], chosen),
+            entropy=float(self.policy.agent.actions.entropy(thought.policy)[0]),
             value=float(thought.value[0]),
             memory=memory_parts(thought.core, self.policy.agent.core.state_names),
             action=action,
             reward=reward,
             episode_return=episode_return,
             ending=ending,
+            attention=None if attention is None else attention[-1, 0].float().numpy(),
+            gates=gate_parts(thought.trace),
         )
         return self._last
 

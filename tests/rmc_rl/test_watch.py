@@ -9,9 +9,12 @@ import pygame
 import pytest
 from PIL import Image
 
+from rmc_agents import LSTMCore
 from rmc_rl.errors import UserError
+from rmc_rl.policy import load
 from rmc_rl.trainer import train
-from rmc_rl.watch import main, parse_size
+from rmc_rl.viewer.selection import Selection
+from rmc_rl.watch import WatchOptions, main, parse_size, select
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +93,7 @@ def test_ctrl_c_ends_it_without_a_traceback(
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("record=out.avi", "must end in .gif or .mp4"),
+        ("record=out.avi", "must end in .gif, .mp4 or .webm"),
         ("size=huge", "WIDTHxHEIGHT"),
         ("size=10x10", "from 320x240 to 7680x4320"),
         ("speed=0", "speed=0: from 0.1 to 1000"),
@@ -100,6 +103,11 @@ def test_ctrl_c_ends_it_without_a_traceback(
         ("max_steps=0", "at least 1"),
         ("sped=8", "did you mean 'speed'"),
         ("checkpoint=none", "has no checkpoint 'none'"),
+        ("head=5", "head=5: mean, or one of the heads 1 to 4, is needed"),
+        ("head=0", "head=0: mean, or one of the heads 1 to 4"),
+        ("head=first", "head=first: mean, or one of the heads 1 to 4"),
+        ("block=2", "block=2: this memory has the blocks 1 to 1"),
+        ("block=0", "at least 1"),
     ],
 )
 def test_bad_words_are_named(
@@ -116,6 +124,34 @@ def test_bad_words_are_named(
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_core_that_does_not_attend_has_no_heads_to_choose(run: Path) -> None:
+    policy = load(run)
+    core = LSTMCore(policy.agent.core.input_size, hidden_size=4)
+    policy.agent.core, policy.config.core["name"] = core, "lstm"
+    assert select(WatchOptions(), policy) == Selection()
+    for options, name in ((WatchOptions(head="1"), "head"), (WatchOptions(block=1), "block")):
+        with pytest.raises(UserError, match=f"{name}: the memory of core 'lstm' does not attend: leave it out"):
+            select(options, policy)
+
+
+def test_head_and_block_are_counted_from_one(run: Path) -> None:
+    policy = load(run)
+    assert select(WatchOptions(head="4"), policy) == Selection(head=3)
+    assert select(WatchOptions(block=1), policy) == Selection(block=0)
+    assert select(WatchOptions(head="1", block=1), policy) == Selection(head=0, block=0)
+
+
+def test_a_recording_shows_the_chosen_head(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = []
+    for head in ("mean", "1", "2"):
+        path = tmp_path / f"{head}.gif"
+        words = [f"run={run}", f"record={path}", "max_steps=2", "seed=5", "size=960x540", f"head={head}"]
+        assert call(monkeypatch, *words) == 0
+        with Image.open(path) as file:
+            pictures.append(file.convert("RGB").tobytes())
+    assert len(set(pictures)) == 3
 
 
 def test_the_size_is_read() -> None:

@@ -49,11 +49,17 @@ def make_step() -> Callable[..., Step]:
         "board": random.integers(0, 256, (40, 50, 3), np.uint8),
         "observation": random.integers(0, 256, (5, 5, 3), np.uint8),
         "probabilities": np.array([0.1, 0.2, 0.7]),
+        "entropy": 0.8,
         "value": 1.5,
         "memory": (MemoryPart("memory", random.normal(size=(4, 32)).astype(np.float32)),),
         "action": 2,
         "reward": 0.0,
         "episode_return": 0.0,
         "ending": None,
+        "attention": random.dirichlet(np.ones(5), (2, 3, 4)).astype(np.float32),
+        "gates": (
+            MemoryPart("input gate", random.random((4, 1), np.float32)),
+            MemoryPart("forget gate", random.random((4, 1), np.float32)),
+        ),
     }
     return lambda **changed: Step(**(fixed | changed))

@@ -6,7 +6,7 @@ import pytest
 from pygame import Rect
 
 from rmc_rl import palette
-from rmc_rl.viewer.canvas import Canvas, extremes
+from rmc_rl.viewer.canvas import Canvas, Direction, Places
 
 
 @pytest.fixture
@@ -99,9 +99,49 @@ def test_a_curve_spans_its_share_of_the_box(canvas: Canvas) -> None:
     assert found[found[:, 1] > 90][:, 0].min() < 10
 
 
-def test_extremes_keep_what_stands_out() -> None:
+def test_bars_of_a_span_fill_their_share(canvas: Canvas) -> None:
+    canvas.bars([1.0] * 5, Rect(0, 0, 200, 100), ((10, 200, 10), (200, 10, 10)), 1.0, span=20)
+    columns = np.flatnonzero((pixels(canvas) == (10, 200, 10)).all(-1).any(0))
+    assert columns.max() == pytest.approx(50, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("direction", "axis", "growing"), [("up", 0, 1), ("down", 0, 0), ("left", 1, 1), ("right", 1, 0)]
+)
+def test_arrows_are_thin_where_they_point(canvas: Canvas, direction: Direction, axis: int, growing: int) -> None:
+    canvas.arrow(direction, (100, 50), 20, (255, 255, 255))
+    widths = pixels(canvas).any(-1).sum(1 - axis)
+    widths = widths[widths > 0]
+    assert (widths[-1] > 3 * widths[0]) if growing else (widths[0] > 3 * widths[-1])
+    assert np.argwhere(pixels(canvas).any(-1)).mean(0) == pytest.approx((50, 100), abs=7)
+
+
+def test_pixels_are_drawn_as_they_are(canvas: Canvas) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (7, 9, 3), np.uint8)
+    canvas.pixels(colours, (20, 30))
+    np.testing.assert_array_equal(pixels(canvas)[30:37, 20:29], colours)
+
+
+def test_places_of_few_values_are_their_own_and_of_many_are_shared() -> None:
+    box = Rect(10, 0, 100, 5)
+    few = Places(4, 10, box)
+    assert few.lefts.tolist() == [10, 20, 30, 40, 50]
+    np.testing.assert_array_equal(few.means(np.array([3.0, 1.0, 2.0, 5.0])), [3.0, 1.0, 2.0, 5.0])
+    many = Places(1000, 1000, box)
+    assert many.lefts.tolist() == list(range(10, 111))
     values = np.zeros(1000)
     values[137], values[500] = 5.0, -3.0
-    found = extremes(values, 10)
-    assert (len(found), found.max(), found.min()) == (10, 5.0, -3.0)
-    np.testing.assert_array_equal(extremes(values[:4], 10), values[:4])
+    assert np.flatnonzero(many.extremes(values)).tolist() == [13, 50]
+    assert many.extremes(values)[[13, 50]].tolist() == [5.0, -3.0]
+    np.testing.assert_allclose(many.means(values)[13], 0.5)
+    rows = np.arange(2000.0).reshape(1000, 2)
+    np.testing.assert_allclose(many.means(rows)[0], [9.0, 10.0])
+
+
+def test_places_of_a_part_of_the_span() -> None:
+    places = Places(333, 1000, Rect(0, 0, 100, 5))
+    assert places.lefts[-1] == pytest.approx(33, abs=1)
+    assert places.means(np.ones(333)).tolist() == [1.0] * (len(places.lefts) - 1)
+    assert len(Places(0, 10, Rect(0, 0, 100, 5)).extremes(np.zeros(0))) == 0
+    single = Places(1, 1000, Rect(0, 0, 100, 5))
+    assert np.diff(single.lefts).tolist() == [1]

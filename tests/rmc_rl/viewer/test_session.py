@@ -6,9 +6,10 @@ import gymnasium
 import numpy as np
 import pytest
 
+from rmc_agents.actions import Continuous, MultiDiscrete
 from rmc_rl.errors import UserError
 from rmc_rl.evaluate import evaluate
-from rmc_rl.policy import Policy, action_streams
+from rmc_rl.policy import Policy, PolicyState, action_streams
 from rmc_rl.viewer.session import Session
 from rmc_rl.viewer.step import Step
 
@@ -86,6 +87,16 @@ def test_a_step_tells_what_happened(session: Session) -> None:
         assert step.probabilities.shape == (5,)
         assert step.probabilities.sum() == pytest.approx(1.0)
         assert [part.values.shape for part in step.memory] == [(4, 32)]
+        assert step.entropy == pytest.approx(-(step.probabilities * np.log(step.probabilities)).sum(), rel=1e-4)
+        assert step.attention is not None
+        assert step.attention.shape == (1, 4, 4, 5)
+        np.testing.assert_allclose(step.attention.sum(-1), 1.0, rtol=1e-5)
+        assert [(gate.name, gate.values.shape) for gate in step.gates] == [
+            ("input gate", (4, 1)),
+            ("forget gate", (4, 1)),
+        ]
+        assert all(((gate.values > 0) & (gate.values < 1)).all() for gate in step.gates)
+        assert not step.by_person
     memories = [step.memory[0].values.tobytes() for step in steps]
     assert len(set(memories)) > 1
 
@@ -133,6 +144,66 @@ def test_next_episode_leaves_the_present_one(session: Session) -> None:
     step = session.next_episode()
     assert (step.episode, step.seed, step.number, step.episode_return) == (1, 101, 0, 0.0)
     assert session.advance().number == 1
+
+
+def test_another_seed_goes_on_from_there(session: Session) -> None:
+    session.advance()
+    first = session.next_episode(500)
+    assert (first.episode, first.seed, first.number) == (1, 500, 0)
+    assert session.next_episode().seed == 501
+    again = session.next_episode(500)
+    np.testing.assert_array_equal(again.observation, first.observation)
+    assert (again.value, again.action) == (first.value, first.action)
+
+
+def test_a_person_decides_and_the_agent_sees_what_came_of_it(policy: Policy) -> None:
+    """The memory and value of the step after are those of an agent that had taken the person's action itself."""
+    session = Session(policy, seed=100)
+    first = session.advance()
+    assert isinstance(first.action, int)
+    other = (first.action + 1) % 5
+    decided = session.decide(other)
+    assert (decided.action, decided.by_person, decided.number) == (other, True, 0)
+    np.testing.assert_array_equal(decided.memory[0].values, first.memory[0].values)
+    second = session.advance()
+    session.close()
+
+    env = gymnasium.make("rmc_envs:rmc/MiniPacmanViewport-v0", max_steps=40)
+    observation, _ = env.reset(seed=100)
+    one, zero = np.ones(1, bool), np.zeros(1, np.float32)
+    start = policy.initial_state(1)
+    thought = policy.think(observation[None], start, one, zero)
+    observation, reward, *_ = env.step(other)
+    env.close()
+    then = PolicyState(thought.core, np.array([other]))
+    thought = policy.think(observation[None], then, ~one, np.array([reward], np.float32))
+    np.testing.assert_array_equal(second.observation, observation)
+    np.testing.assert_array_equal(second.memory[0].values, thought.core[0].numpy())
+    assert second.value == float(thought.value[0])
+    assert not second.by_person
+
+
+def test_a_decision_that_is_none(session: Session) -> None:
+    with pytest.raises(ValueError, match="no episode goes on"):
+        session.decide(0)
+    session.advance()
+    for action in (-1, 5):
+        with pytest.raises(ValueError, match=f"action: {action} given, one of Discrete"):
+            session.decide(action)
+    play(session)
+    with pytest.raises(ValueError, match="no episode goes on"):
+        session.decide(0)
+
+
+def test_the_largest_entropy_is_that_of_knowing_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert session.largest_entropy == pytest.approx(np.log(5))
+    for actions, expected in (
+        (MultiDiscrete([2, 4]), np.log(8)),
+        (Continuous([True, True, True]), 3 * np.log(2)),
+        (Continuous([True, False]), None),
+    ):
+        monkeypatch.setattr(session.policy.agent, "actions", actions)
+        assert session.largest_entropy == (None if expected is None else pytest.approx(expected))
 
 
 def test_actions_without_names_are_numbered(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from rmc_rl.viewer.step import MemoryPart, Step, Timeline, memory_parts
+from rmc_agents import Trace
+from rmc_rl.viewer.step import MemoryPart, Step, Timeline, gate_parts, memory_parts
 
 
 def test_the_relational_memory_is_one_matrix() -> None:
@@ -47,9 +48,61 @@ def test_the_timeline_follows_one_episode(make_step: Callable[..., Step]) -> Non
     timeline = Timeline()
     for number, (value, reward) in enumerate([(1.0, 0.0), (2.0, 3.0)]):
         timeline.add(make_step(number=number, value=value, reward=reward))
-    assert (timeline.values, timeline.rewards) == ([1.0, 2.0], [0.0, 3.0])
+    assert (timeline.values.tolist(), timeline.rewards.tolist()) == ([1.0, 2.0], [0.0, 3.0])
     timeline.add(make_step(number=0, value=5.0, reward=0.0))
-    assert (timeline.values, timeline.rewards) == ([5.0], [0.0])
+    assert (timeline.values.tolist(), timeline.rewards.tolist()) == ([5.0], [0.0])
+
+
+def test_the_timeline_keeps_all_numbers_of_a_long_episode(make_step: Callable[..., Step]) -> None:
+    timeline = Timeline()
+    random = np.random.default_rng(0)
+    steps = [
+        make_step(
+            number=i,
+            value=float(random.normal()),
+            reward=float(random.normal()),
+            entropy=float(random.random()),
+            probabilities=random.dirichlet(np.ones(3)),
+            action=int(random.integers(3)),
+            by_person=bool(random.random() < 0.5),
+        )
+        for i in range(200)
+    ]
+    for step in steps:
+        timeline.add(step)
+    assert len(timeline) == 200
+    assert timeline.values.tolist() == [step.value for step in steps]
+    assert timeline.rewards.tolist() == [step.reward for step in steps]
+    assert timeline.entropies.tolist() == [step.entropy for step in steps]
+    assert timeline.actions.tolist() == [step.action for step in steps]
+    assert timeline.by_person.tolist() == [step.by_person for step in steps]
+    np.testing.assert_array_equal(timeline.probabilities, [step.probabilities for step in steps])
+
+
+def test_the_latest_step_of_a_timeline_can_be_amended(make_step: Callable[..., Step]) -> None:
+    timeline = Timeline()
+    timeline.add(make_step(number=0, action=2))
+    timeline.add(make_step(number=1, action=2))
+    timeline.amend(make_step(number=1, action=0, by_person=True))
+    assert timeline.actions.tolist() == [2, 0]
+    assert timeline.by_person.tolist() == [False, True]
+    timeline.add(make_step(number=2, action=(0.5, 1.0)))
+    assert timeline.actions.tolist() == [2, 0, -1]
+
+
+def test_gates_have_names_and_those_a_core_has_not_are_left_out() -> None:
+    trace = Trace(
+        outputs=torch.zeros(2, 3, 4),
+        memory_before=torch.zeros(2, 3, 4),
+        memory_after=torch.zeros(2, 3, 4),
+        forget_gate=torch.rand(2, 3, 5, 1),
+        output_gate=torch.rand(2, 3, 5, 7),
+    )
+    forget, output = gate_parts(trace)
+    assert (forget.name, output.name) == ("forget gate", "output gate")
+    assert trace.output_gate is not None
+    np.testing.assert_array_equal(output.values, trace.output_gate[1, 0].numpy())
+    assert forget.values.shape == (5, 1)
 
 
 def test_the_memory_scale_only_grows_within_an_episode(make_step: Callable[..., Step]) -> None:
