@@ -212,7 +212,7 @@ SUPERVISED_PAGE = (ROOT / "docs" / "supervised.md").read_text()
 
 def test_the_commands_of_the_supervised_page_compose() -> None:
     commands = re.findall(r"^python -m rmc_rl\.supervised ([^#\n]+)", SUPERVISED_PAGE, re.MULTILINE)
-    assert len(commands) == 4
+    assert len(commands) == 5
     for command in commands:
         words = [word for word in command.split() if not word.startswith(("--", "resume="))]
         check_overrides(words, SUPERVISED)
