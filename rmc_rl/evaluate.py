@@ -19,6 +19,7 @@ from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.progress import Progress
 
+from rmc_rl.building import available_cores
 from rmc_rl.environment import make_vector
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
@@ -88,8 +89,10 @@ def evaluate(
         UserError: the environment cannot be made or does not fit the agent.
     """
     parts = []
-    for first in range(0, episodes, GAMES_AT_ONCE):
-        count = min(GAMES_AT_ONCE, episodes - first)
+    # With a process for each, more games than cores gain nothing, and hundreds are more than memory holds.
+    at_once = 2 * available_cores() if policy.config.env.vectorization == "async" else GAMES_AT_ONCE
+    for first in range(0, episodes, at_once):
+        count = min(at_once, episodes - first)
         parts.append(_play(policy, count, seed + first, greedy, trust, advance))
     return Evaluation(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 

@@ -46,7 +46,7 @@ def parse_options(schema: type[Options], words: Sequence[str], usage: str) -> Op
         if text in ("null", "None"):
             given[name] = None
         else:
-            given[name] = split_list(name, text) if str(known[name].type) == "list[str]" else text
+            given[name] = split_list(name, text) if str(known[name].type).startswith("list[str]") else text
     try:
         options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(schema), given))
     except OmegaConfBaseException as error:

@@ -1,14 +1,32 @@
-"""Files that appear under their name when they are complete, and not before."""
+"""Files that a verb writes: what they may be called, and that they appear under their name when they are complete."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rmc_rl.errors import UserError
+
+
+def check_name(option: str, path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse early what cannot be written.
+
+    Args:
+        option: what names the file.
+        path: its name.
+        suffixes: known ones, two at least.
+
+    Raises:
+        UserError: an unknown suffix, or a folder.
+    """
+    if path.suffix.lower() not in suffixes:
+        *others, last = suffixes
+        raise UserError(f"{option}={path}: the name must end in {', '.join(others)} or {last}")
+    if path.is_dir():
+        raise UserError(f"{option}={path} is a folder: name a file in it")
 
 
 @contextmanager

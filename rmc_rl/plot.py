@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 from rmc_rl import palette
 from rmc_rl.curves.axes import X_NAMES, compact, tick_words, x_axis
 from rmc_rl.curves.bands import Band, caption, join, reach, smoothed
-from rmc_rl.curves.runs import Run, describe, find_runs, read_run
+from rmc_rl.curves.runs import Run, find_runs, read_run
 from rmc_rl.curves.settings import Setting, by_environment
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
-from rmc_rl.output import unfinished
+from rmc_rl.output import check_name, unfinished
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg", ".pdf")
 DOTS_PER_INCH = 200
 SMALLEST_SIZE, LARGEST_SIZE = 1.5, 40.0
+SMALLEST_PANEL = 0.5
+"""In inches; the height of one with what stands around it."""
 MOST_PANELS = 12
 
 
@@ -41,7 +43,9 @@ class PlotOptions:
 
     runs: list[str] = option(["latest"], "run folders, names in runs_dir, patterns (runs/*-rmc-*), or latest")
     group: str | None = option(None, "draw the runs of this group instead, a sweep's; latest: the newest")
-    metric: list[str] = option(["return_mean"], "columns of metrics.csv, a panel each")
+    metric: list[str] | None = option(
+        None, "columns of metrics.csv, a panel each; null: return_mean, of supervised runs test_accuracy"
+    )
     x: str = option("steps", "along what", choices=tuple(X_NAMES))
     smooth: int = option(1, "draw the mean of so many lines of metrics; 1: as logged", minimum=1)
     file: str = option("plot.png", "what to write: .png, .svg or .pdf")
@@ -96,7 +100,7 @@ def parse_size(text: str | None) -> tuple[float, float] | None:
 
 def draw(
     runs: Sequence[Run],
-    metrics: Sequence[str],
+    metrics: Sequence[str] | None = None,
     *,
     x: str = "steps",
     smooth: int = 1,
@@ -109,7 +113,7 @@ def draw(
 
     Args:
         runs: whose; those that differ in their seed only become one line.
-        metrics: columns of ``metrics.csv``.
+        metrics: columns of ``metrics.csv``; None: the score of each kind of runs.
         x: the column along which.
         smooth: lines of metrics that a point is the mean of.
         size: in inches; None: what the panels need.
@@ -121,7 +125,8 @@ def draw(
         The figure, and in words what its lines and bands are.
 
     Raises:
-        UserError: matplotlib or scipy is missing, a column is unknown, or none of the runs has a number in it.
+        UserError: matplotlib or scipy is missing, a column is unknown, none of the runs has a number in it, or the size
+            has no room for what is to be drawn.
     """
     try:
         from matplotlib import rc_context
@@ -133,12 +138,15 @@ def draw(
         ) from error
     colours = GROUNDS[ground]
     environments = by_environment(runs)
-    panels = [(name, metric) for name in environments for metric in metrics]
+    panels = [
+        (name, metric) for name, settings in environments.items() for metric in metrics or [settings[0].kind.score]
+    ]
     if len(panels) > MOST_PANELS:
         raise UserError(f"{len(panels)} panels are too many for one figure, at most {MOST_PANELS}: name fewer")
     pens = _pens([setting.label for settings in environments.values() for setting in settings], colours)
     # As few rows as fit three abreast, as even as can be; metrics of one environment stand in one row.
-    columns = min(len(metrics), 3) if len(metrics) > 1 else -(-len(panels) // -(-len(panels) // 3))
+    abreast = len(panels) // len(environments)
+    columns = min(abreast, 3) if abreast > 1 else -(-len(panels) // -(-len(panels) // 3))
     rows = -(-len(panels) // columns)
     width, height = size or ((6.4, 3.9) if len(panels) == 1 else (4.2 * columns, 3.1 * rows))
     legend = _legend_lines(list(pens), width) if len(pens) > 1 else []
@@ -146,9 +154,9 @@ def draw(
         figure = Figure(facecolor=colours.ground, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).flatten()
         drawn: list[Band] = []
-        for panel, (name, metric) in zip(axes, panels, strict=False):
+        for i, (panel, (name, metric)) in enumerate(zip(axes, panels, strict=False)):
             drawn += _panel(panel, environments[name], metric, x, smooth, pens, colours)
-            if metric == metrics[0] and len(environments) > 1:
+            if i % abreast == 0 and len(environments) > 1:
                 panel.set_title(_plain(name), color=colours.text, fontsize=11, fontweight="bold", loc="left", pad=8)
         for panel in axes[len(panels) :]:
             panel.remove()
@@ -161,6 +169,8 @@ def draw(
         strip, top = 0.13 * len(lines) + (0.06 if lines else 0), heading + 0.24 * len(legend) + 0.06
         if size is None:
             height += strip + top
+        if height - strip - top < SMALLEST_PANEL * rows:
+            raise _no_room(width, height)
         figure.set_size_inches(width, height)
         engine = figure.get_layout_engine()
         assert isinstance(engine, ConstrainedLayoutEngine)
@@ -185,9 +195,9 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure; the file appears under its name when it is complete.
 
     Raises:
-        UserError: an unknown suffix, or a place that cannot be written.
+        UserError: an unknown suffix, a place that cannot be written, or more panels than a figure of its size can hold.
     """
-    check_target(path)
+    check_name("file", path, SUFFIXES)
     from matplotlib import rc_context
 
     # The same runs make the same file; letters of a PDF stay letters, as journals ask.
@@ -197,20 +207,16 @@ def save(figure: Figure, path: Path) -> None:
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        warnings.filterwarnings("error", "constrained_layout not applied", UserWarning)
         date: dict[str, Any] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
-        figure.savefig(part, dpi=DOTS_PER_INCH, facecolor=figure.get_facecolor(), metadata=date)
+        try:
+            figure.savefig(part, dpi=DOTS_PER_INCH, facecolor=figure.get_facecolor(), metadata=date)
+        except UserWarning as warning:
+            raise _no_room(*figure.get_size_inches()) from warning
 
 
-def check_target(path: Path) -> None:
-    """Refuse early what cannot be written.
-
-    Raises:
-        UserError: an unknown suffix, or a folder.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"file={path}: the name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
-    if path.is_dir():
-        raise UserError(f"file={path} is a folder: name a file in it")
+def _no_room(width: float, height: float) -> UserError:
+    return UserError(f"size={width:g}x{height:g} has no room for the panels and their words: name a larger one")
 
 
 def _pens(labels: Sequence[str], colours: Ground) -> dict[str, dict[str, Any]]:
@@ -236,7 +242,8 @@ def _panel(
     bands = {setting.label: band for setting, band in zip(settings, joined, strict=True) if band is not None}
     if not bands:
         raise UserError(f"no run has a number in column {metric!r} yet: there is nothing to draw")
-    along = x_axis(x, max(reach(band) for band in bands.values()))
+    kind = settings[0].kind
+    along = x_axis(x, max(reach(band) for band in bands.values()), kind.steps)
     for label, band in bands.items():
         pen, where = pens[label], band.x / along.divisor
         if band.low is not None and band.high is not None:
@@ -244,18 +251,17 @@ def _panel(
         axes.plot(where, band.middle, marker="o" if len(where) == 1 else None, markersize=4, **pen)
         for later, values in band.beyond:
             axes.plot(later / along.divisor, values, **pen | {"alpha": 0.4, "linewidth": 1.0})
-    _dress(axes, along.label, metric, colours)
+    _dress(axes, along.label, kind.describe(metric), colours)
     return list(bands.values())
 
 
-def _dress(axes: Axes, along: str, metric: str, colours: Ground) -> None:
+def _dress(axes: Axes, along: str, words: str, colours: Ground) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     class Formatter(FuncFormatter):
         def format_ticks(self, values: Sequence[float]) -> list[str]:
             return tick_words(values)
 
-    words = describe(metric)
     axes.set_ylabel("\n".join(textwrap.wrap(_plain(words[:1].upper() + words[1:]), 42)), color=colours.text, fontsize=9)
     axes.set_xlabel(along[:1].upper() + along[1:], color=colours.text, fontsize=9)
     axes.set_facecolor(colours.ground)
@@ -312,7 +318,7 @@ def main() -> None:
     """Draw the figure, and say what is in it."""
     options = parse_options(PlotOptions, sys.argv[1:], __doc__ or "")
     path = Path(options.file)
-    check_target(path)
+    check_name("file", path, SUFFIXES)
     size = parse_size(options.size)
     runs = [read_run(folder) for folder in find_runs(options.runs, options.group, options.runs_dir)]
     figure, words = draw(

@@ -219,7 +219,6 @@ def _environment() -> dict[str, str]:
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
         "SDL_VIDEODRIVER": "dummy",
-        "SDL_AUDIODRIVER": "dummy",
     }
 
 

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 X_NAMES = {
-    "steps": "environment steps",
+    "steps": "steps",
     "seconds": "training time",
     "episodes": "episodes",
     "updates": "learner updates",
+    "sequences": "sequences",
 }
-"""The columns a figure can be drawn along, and what they are called."""
+"""The columns a figure can be drawn along, and what they are called; a kind of runs knows better what its steps are."""
 
 UNITS = ((9, " G"), (6, " M"), (3, " k"))
 SPELT_OUT = 100_000
 """Numbers in a table are written with units from here on."""
+LARGEST_SPELT = 1e15
+"""From here on, which only a run that diverged reaches, with a power of ten."""
 MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 
@@ -29,9 +32,15 @@ class XAxis:
     label: str
 
 
-def x_axis(column: str, largest: float) -> XAxis:
-    """The axis for a column whose largest number is given: time in seconds, minutes or hours."""
-    name = X_NAMES[column]
+def x_axis(column: str, largest: float, steps: str) -> XAxis:
+    """The axis for a column whose largest number is given: time in seconds, minutes or hours.
+
+    Args:
+        column: a key of `X_NAMES`.
+        largest: number on it.
+        steps: what steps are.
+    """
+    name = steps if column == "steps" else X_NAMES[column]
     if column != "seconds":
         return XAxis(1.0, name)
     for divisor, unit in ((3600.0, "hours"), (60.0, "minutes")):
@@ -64,7 +73,7 @@ def tick_words(ticks: Sequence[float]) -> list[str]:
     largest = max(map(abs, ticks), default=0.0)
     step = min((abs(after - before) for before, after in pairwise(ticks)), default=0.0) or largest or 1.0
     power, unit = next(((10.0**p, u) for p, u in UNITS if largest >= 10**p and step >= 10 ** (p - 2)), (1.0, ""))
-    if largest and not 1e-4 <= largest < 1e15:
+    if largest and not 1e-4 <= largest < LARGEST_SPELT:
         return [signed(f"{tick:.2g}") for tick in ticks]
     places = max(0, -math.floor(math.log10(step / power) + 1e-9))
     # A step such as 2.5 has one more digit than its size says.
@@ -76,10 +85,12 @@ def compact(value: float) -> str:
     """A number in a few characters: 2.5 M, 100 k, 0.05."""
     if not math.isfinite(value):
         return NOTHING
+    if abs(value) >= LARGEST_SPELT or 0 < abs(value) < 1e-4:
+        return signed(f"{value:.1e}")
     for power, unit in UNITS:
         if abs(value) >= 0.9995 * 10**power:
             return signed(f"{value / 10**power:.3g}{unit}")
-    return signed(f"{value:.3g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}")
+    return signed(f"{value:.3g}")
 
 
 def figure(value: float) -> str:

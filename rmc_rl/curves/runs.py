@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from rmc_rl.curves.kinds import Kind, kind_of
 from rmc_rl.errors import UserError, nearest
-from rmc_rl.metrics import GLOSSARY
 from rmc_rl.schema import read_plain
 
 CONFIG, METRICS, VERSIONS, EVALUATION = "config.yaml", "metrics.csv", "versions.json", "evaluation.json"
@@ -53,22 +53,27 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """Environment steps at the last line."""
+        """Steps at the last line."""
         return int(self.columns["steps"][-1])
 
     @property
     def environment(self) -> str:
-        """What is played, in a word."""
+        """What is played or answered, in a word."""
         return str(next(filter(None, map(self.settings.get, ("env.name", "env.id", "task.name"))), "unknown"))
 
+    @property
+    def kind(self) -> Kind:
+        """Whether an agent played or a model answered."""
+        return kind_of(self.settings)
+
     def curve(self, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
-        """Column `y` against column `x` where both are numbers that can be drawn; x increases.
+        """Column `y` against column `x` where both are numbers that can be drawn; x increases from 0 or above.
 
         Raises:
             UserError: there is no such column.
         """
         columns = [self.column(x), self.column(y)]
-        known = (np.abs(columns) < LARGEST_NUMBER).all(0)
+        known = (np.abs(columns) < LARGEST_NUMBER).all(0) & (columns[0] >= 0)
         along, values = (column[known] for column in columns)
         order = np.argsort(along, kind="stable")
         along, values = along[order], values[order]
@@ -122,12 +127,7 @@ def read_run(path: Path) -> Run:
     _require_inside(path, CONFIG)
     settings = OmegaConf.to_container(read_plain(path / CONFIG))
     assert isinstance(settings, dict)
-    return Run(path, _flat(settings), _columns(path), _record(path, VERSIONS), _record(path, EVALUATION))
-
-
-def describe(metric: str) -> str:
-    """What a column holds, in a few words; its name where the glossary does not know it."""
-    return GLOSSARY[metric].partition(":")[0].partition(";")[0] if metric in GLOSSARY else metric
+    return Run(path, _flat(_bounded(settings)), _columns(path), _record(path, VERSIONS), _record(path, EVALUATION))
 
 
 def _named(word: str, base: Path) -> list[Path]:
@@ -261,12 +261,23 @@ def _record(folder: Path, name: str) -> dict[str, Any]:
     text = _text(folder, name).strip()
     for part in (text, text.rpartition("\n")[2]):
         try:
-            found = json.loads(part)
+            found = _bounded(json.loads(part))
         except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             return found
     raise UserError(f"{folder / name} does not hold a JSON object: remove it, or write it again")
+
+
+def _bounded(value: Any) -> Any:
+    """The same with infinity for whole numbers that are too large to be drawn, or to be written as text."""
+    if isinstance(value, dict):
+        return {key: _bounded(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_bounded(item) for item in value]
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        return math.inf if value > 0 else -math.inf
+    return value
 
 
 def _flat(section: dict[Any, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rmc_rl.curves.kinds import Kind
 from rmc_rl.curves.runs import Run
 from rmc_rl.options import shown
 
@@ -32,6 +33,11 @@ class Setting:
     runs: list[Run]
     settings: dict[str, Any]
     distinctions: dict[str, Any]
+
+    @property
+    def kind(self) -> Kind:
+        """What is drawn of its runs."""
+        return self.runs[0].kind
 
 
 def by_environment(runs: Sequence[Run]) -> dict[str, list[Setting]]:

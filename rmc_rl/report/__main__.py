@@ -16,9 +16,9 @@ from rich.console import Console
 
 from rmc_rl.curves.axes import X_NAMES
 from rmc_rl.curves.runs import Run, find_runs, read_run
-from rmc_rl.errors import UserError, reports_user_errors
+from rmc_rl.errors import reports_user_errors
 from rmc_rl.options import option, parse_options
-from rmc_rl.output import unfinished
+from rmc_rl.output import check_name, unfinished
 from rmc_rl.report.episode import film
 from rmc_rl.report.page import render
 
@@ -31,7 +31,9 @@ class ReportOptions:
 
     runs: list[str] = option(["latest"], "run folders, names in runs_dir, patterns (runs/*-rmc-*), or latest")
     group: str | None = option(None, "report the runs of this group instead, a sweep's; latest: the newest")
-    metric: str = option("return_mean", "the column of metrics.csv that is the score")
+    metric: str | None = option(
+        None, "the column of metrics.csv that is the score; null: return_mean, of supervised runs test_accuracy"
+    )
     x: str = option("steps", "along what curves are drawn", choices=tuple(X_NAMES))
     file: str = option("report.html", "what to write")
     episode: bool = option(True, "record an episode of each environment's best run")
@@ -40,11 +42,11 @@ class ReportOptions:
     runs_dir: str = option("runs", "where run folders are")
 
 
-def best_runs(runs: Sequence[Run], metric: str) -> list[Run]:
-    """The run of each environment whose last score is the highest."""
-    scored = [run for run in runs if math.isfinite(run.last(metric))]
-    best = {run.environment: run for run in sorted(scored, key=lambda run: run.last(metric))}
-    return list(best.values())
+def best_runs(runs: Sequence[Run], metric: str | None) -> list[Run]:
+    """The run of each environment whose last score is the highest; of supervised runs none, as nothing is played."""
+    scored = [(run.last(metric or run.kind.score), run) for run in runs if run.kind.plays]
+    found = sorted((pair for pair in scored if math.isfinite(pair[0])), key=lambda pair: pair[0])
+    return list({run.environment: run for _, run in found}.values())
 
 
 @reports_user_errors
@@ -52,13 +54,11 @@ def main() -> None:
     """Write the page, and say where it is."""
     options = parse_options(ReportOptions, sys.argv[1:], __doc__ or "")
     path = Path(options.file)
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"file={path}: the name must end in {' or '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise UserError(f"file={path} is a folder: name a file in it")
+    check_name("file", path, SUFFIXES)
     runs = [read_run(folder) for folder in find_runs(options.runs, options.group, options.runs_dir)]
     for run in runs:
-        run.column(options.metric)
+        for name in (options.x, options.metric or run.kind.score):
+            run.column(name)
     episodes = []
     console = Console(stderr=True)
     for run in best_runs(runs, options.metric) if options.episode else []:
@@ -68,7 +68,7 @@ def main() -> None:
             print(episodes[-1].words, file=sys.stderr)
     page = render(runs, metric=options.metric, x=options.x, episodes=episodes)
     with unfinished(path) as part:
-        part.write_text(page, encoding="utf-8")
+        part.write_text(page, encoding="utf-8", errors="replace")  # an escape in YAML or JSON can spell half a letter
     size = path.stat().st_size
     many = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
     print(f"{path}: {many}, {f'{size / 1e6:.1f} MB' if size >= 1e6 else f'{size / 1e3:.0f} kB'}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from rmc_rl.curves.axes import alike, figure, round_numbers, tick_words, x_axis
 from rmc_rl.curves.bands import Band, Curve, reach, thinned
-from rmc_rl.curves.runs import describe
+from rmc_rl.curves.kinds import Kind
 
 PENS, DASHES = 7, 4
 """Colours and dashes of the style sheet; beyond their product they begin anew."""
@@ -84,7 +84,7 @@ def pen(number: int) -> str:
     return f"pen-{colour} dash-{turn % DASHES}"
 
 
-def chart(bands: Mapping[str, Band], pens: Mapping[str, str], metric: str, x: str, frame: Frame) -> Chart:
+def chart(bands: Mapping[str, Band], pens: Mapping[str, str], metric: str, x: str, frame: Frame, kind: Kind) -> Chart:
     """Lay lines with their bands out in a frame.
 
     Args:
@@ -93,9 +93,10 @@ def chart(bands: Mapping[str, Band], pens: Mapping[str, str], metric: str, x: st
         metric: the column up y.
         x: the column along x.
         frame: sizes.
+        kind: of the runs.
     """
     largest = max(map(reach, bands.values()))
-    along = x_axis(x, largest)
+    along = x_axis(x, largest, kind.steps)
     values = np.concatenate([part for band in bands.values() for part in _values(band)])
     ups = round_numbers(float(values.min()), float(values.max()), frame.ticks[1])
     acrosses = round_numbers(0.0, largest / along.divisor, frame.ticks[0])
@@ -141,7 +142,7 @@ def chart(bands: Mapping[str, Band], pens: Mapping[str, str], metric: str, x: st
     data: dict[str, Any] = {"left": frame.left, "right": right, "top": frame.top, "bottom": bottom, "lines": readings}
     return Chart(
         metric,
-        describe(metric),
+        kind.describe(metric),
         frame,
         along.label,
         [(across(tick * along.divisor), words) for tick, words in zip(acrosses, tick_words(acrosses), strict=True)],

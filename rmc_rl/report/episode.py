@@ -45,13 +45,12 @@ def _film(run: Path, name: str, max_steps: int, trust: bool) -> Episode:
     from rmc_rl.viewer.panels import Caption, Panels
     from rmc_rl.viewer.recorder import record
     from rmc_rl.viewer.session import Session
-    from rmc_rl.watch import describe
 
     torch.set_num_threads(1)  # one observation at a time is too little to share
     policy = load(str(run), trust=trust)
     session = Session(policy, max_steps=max_steps, trust=trust)
     try:
-        panels = Panels(Caption(policy.config.env.name, describe(policy), session.action_names))
+        panels = Panels(Caption.of(session))
         with tempfile.TemporaryDirectory(prefix="rmc-rl-report-") as folder:
             recording = record(session, panels, Path(folder) / "episode.mp4", size=SIZE, speed=SPEED)
             video = recording.path.read_bytes()

@@ -13,6 +13,7 @@ from typing import Any
 from rmc_rl import palette
 from rmc_rl.curves.axes import figure
 from rmc_rl.curves.bands import Band, caption, join
+from rmc_rl.curves.kinds import Kind
 from rmc_rl.curves.runs import Run
 from rmc_rl.curves.settings import Setting, by_environment
 from rmc_rl.errors import UserError
@@ -20,7 +21,6 @@ from rmc_rl.report import tables
 from rmc_rl.report.charts import DASHES, NARROW, PENS, WIDE, Chart, chart, constant, pen
 from rmc_rl.report.episode import Episode
 
-LEARNING = ("length_mean", "entropy", "value_loss", "explained_variance", "grad_norm", "policy_lag")
 SPEED = "steps_per_second"
 
 
@@ -31,6 +31,7 @@ class Game:
     Attributes:
         name: the environment.
         anchor: where the page has it.
+        metric: the column that is the score.
         legend: a label and its classes for each setting.
         charts: of the score, wide and narrow.
         note: what lines and bands are.
@@ -43,6 +44,7 @@ class Game:
 
     name: str
     anchor: str
+    metric: str
     legend: list[tuple[str, str]]
     charts: list[tuple[str, Chart]]
     note: str
@@ -58,12 +60,14 @@ class Game:
     episode: Episode | None
 
 
-def render(runs: Sequence[Run], *, metric: str, x: str, episodes: Sequence[Episode], notes: Sequence[str] = ()) -> str:
+def render(
+    runs: Sequence[Run], *, metric: str | None, x: str, episodes: Sequence[Episode], notes: Sequence[str] = ()
+) -> str:
     """The page's HTML.
 
     Args:
         runs: at least one.
-        metric: the column that is the score.
+        metric: the column that is the score; None: what is the score of each kind of runs.
         x: the column along which curves are drawn.
         episodes: recorded ones; one of a run stands beside its environment.
         notes: what the reader should know of how the page came to be.
@@ -97,7 +101,6 @@ def render(runs: Sequence[Run], *, metric: str, x: str, episodes: Sequence[Episo
         style=style,
         script=script,
         games=games,
-        metric=metric,
         runs=runs,
         settings=sum(len(game.scores.rows) for game in games),
         machines=tables.machines(runs),
@@ -108,25 +111,30 @@ def render(runs: Sequence[Run], *, metric: str, x: str, episodes: Sequence[Episo
 
 
 def _game(
-    anchor: str, name: str, settings: Sequence[Setting], metric: str, x: str, episodes: Sequence[Episode]
+    anchor: str, name: str, settings: Sequence[Setting], metric: str | None, x: str, episodes: Sequence[Episode]
 ) -> Game:
+    kind = settings[0].kind
+    metric = metric or kind.score
     pens = {setting.label: pen(i) for i, setting in enumerate(settings)}
     bands = _bands(settings, x, metric)
     if not bands:
         raise UserError(f"no run of {name} has a number in column {metric!r} yet: there is nothing to draw")
-    learning = {column: found for column in LEARNING if column != metric and (found := _bands(settings, x, column))}
+    learning = {
+        column: found for column in kind.learning if column != metric and (found := _bands(settings, x, column))
+    }
     still = {column: value for column, found in learning.items() if (value := constant(found.values())) is not None}
     speeds = _bands(settings, x, SPEED)
     names = {run.name for setting in settings for run in setting.runs}
     return Game(
         name,
         anchor,
+        metric,
         list(pens.items()) if len(settings) > 1 else [],
-        _both(bands, pens, metric, x),
+        _both(bands, pens, metric, x, kind),
         caption(list(bands.values())),
-        [chart(found, pens, column, x, NARROW) for column, found in learning.items() if column not in still],
+        [chart(found, pens, column, x, NARROW, kind) for column, found in learning.items() if column not in still],
         [f"{column} stayed at {figure(value)}" for column, value in still.items()],
-        _both(speeds, pens, SPEED, x) if speeds else [],
+        _both(speeds, pens, SPEED, x, kind) if speeds else [],
         tables.scores(settings, metric, pens),
         tables.run_scores(settings, metric, pens),
         tables.evaluations(settings, pens),
@@ -147,9 +155,10 @@ def _bands(settings: Sequence[Setting], x: str, metric: str) -> dict[str, Band]:
     return found
 
 
-def _both(bands: dict[str, Band], pens: dict[str, str], metric: str, x: str) -> list[tuple[str, Chart]]:
+def _both(bands: dict[str, Band], pens: dict[str, str], metric: str, x: str, kind: Kind) -> list[tuple[str, Chart]]:
     """A chart for a wide window and one for a narrow; the style sheet shows one of them."""
-    return [("wide", chart(bands, pens, metric, x, WIDE)), ("narrow", chart(bands, pens, metric, x, NARROW))]
+    frames = {"wide": WIDE, "narrow": NARROW}
+    return [(name, chart(bands, pens, metric, x, frame, kind)) for name, frame in frames.items()]
 
 
 def _policy(style: str, script: str) -> str:

@@ -13,12 +13,10 @@ import numpy as np
 
 from rmc_rl.curves.axes import NOTHING, alike, compact, duration, figure, signed
 from rmc_rl.curves.bands import Estimate, estimate
+from rmc_rl.curves.kinds import Kind
 from rmc_rl.curves.runs import Run
 from rmc_rl.curves.settings import ABSENT, Setting, short_key, typed
-from rmc_rl.metrics import GLOSSARY
 
-SPEEDS = ("env_speed", "acting_speed", "learning_speed")
-SHARES = ("actor_busy", "learner_busy")
 MODES = ("sampled", "greedy")
 
 
@@ -48,14 +46,15 @@ class Table:
 
 def scores(settings: Sequence[Setting], metric: str, pens: Mapping[str, str]) -> Table:
     """A row for each setting: how good its seeds became."""
+    kind = settings[0].kind
     heads = [
         Head("setting", "what differs from the other settings"),
         Head("seeds"),
-        Head(f"final {metric}", f"{_meaning(metric)}; at the last line; over seeds, with its interval"),
+        Head(f"final {metric}", f"{kind.meaning(metric)}; at the last line; over seeds, with its interval"),
         Head("highest", "the highest that a seed had at any line"),
-        Head("steps", _meaning("steps")),
-        Head("time", _meaning("seconds")),
-        Head("steps/s", "steps over the whole training time, over seeds"),
+        Head(kind.unit, kind.meaning("steps")),
+        Head("time", kind.meaning("seconds")),
+        _pace(kind, ", over seeds"),
     ]
     rows = []
     for setting in settings:
@@ -76,15 +75,16 @@ def scores(settings: Sequence[Setting], metric: str, pens: Mapping[str, str]) ->
 def run_scores(settings: Sequence[Setting], metric: str, pens: Mapping[str, str]) -> Table:
     """A row for each run."""
     runs = [(setting, run) for setting in settings for run in setting.runs]
+    kind = settings[0].kind
     heads = [
         Head("run", "the run's folder"),
         Head("seed"),
-        Head(f"final {metric}", f"{_meaning(metric)}; at the last line"),
-        Head("highest", "the highest at any line, and after how many steps"),
-        Head("steps", _meaning("steps")),
-        Head("of its budget", "steps, as a share of total_steps"),
-        Head("time", _meaning("seconds")),
-        Head("steps/s", "steps over the whole training time"),
+        Head(f"final {metric}", f"{kind.meaning(metric)}; at the last line"),
+        Head("highest", f"the highest at any line, and after how many {kind.unit}"),
+        Head(kind.unit, kind.meaning("steps")),
+        Head("of its budget", f"{kind.unit}, as a share of total_steps"),
+        Head("time", kind.meaning("seconds")),
+        _pace(kind),
     ]
     rows = []
     for setting, run in runs:
@@ -128,17 +128,21 @@ def evaluations(settings: Sequence[Setting], pens: Mapping[str, str]) -> Table |
 
 def throughput(settings: Sequence[Setting], pens: Mapping[str, str]) -> Table:
     """A row for each setting: how fast, and what waited for what; means over lines and seeds."""
-    heads = [Head("setting"), Head("steps/s", "steps over the whole training time")]
-    heads += [Head(name, GLOSSARY[name]) for name in (*SPEEDS, *SHARES)]
-    heads += [Head("memory", f"{GLOSSARY['memory_mb']}; the most at any line"), Head("restarts", GLOSSARY["restarts"])]
+    kind = settings[0].kind
+    heads = [Head("setting"), _pace(kind)]
+    heads += [Head(name, kind.meaning(name)) for name in (*kind.speeds, *kind.shares)]
+    heads.append(Head("memory", f"{kind.meaning('memory_mb')}; the most at any line"))
+    if kind.plays:
+        heads.append(Head("restarts", kind.meaning("restarts")))
     rows = []
     for setting in settings:
-        speeds = [compact(_mean(setting, name)) for name in SPEEDS]
-        shares = [_share(_mean(setting, name)) for name in SHARES]
-        memory = max((highest(run, "memory_mb")[0] for run in setting.runs), default=math.nan, key=_or_least)
-        restarts = [run.last("restarts") for run in setting.runs]
+        speeds = [compact(_mean(setting, name)) for name in kind.speeds]
+        shares = [_share(_mean(setting, name)) for name in kind.shares]
+        memory = max((highest(run, "memory_mb")[0] for run in setting.runs), key=_or_least)
         cells = [setting.label, figure(float(np.mean([pace(run) for run in setting.runs]))), *speeds, *shares]
-        cells += [f"{memory:,.0f} MB" if math.isfinite(memory) else NOTHING, compact(max(restarts, key=_or_least))]
+        cells.append(f"{memory:,.0f} MB" if math.isfinite(memory) else NOTHING)
+        if kind.plays:
+            cells.append(compact(max((run.last("restarts") for run in setting.runs), key=_or_least)))
         rows.append(Row(pens[setting.label], cells))
     return Table(heads, rows)
 
@@ -214,8 +218,8 @@ def interval(found: Estimate | None) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def _meaning(metric: str) -> str:
-    return GLOSSARY.get(metric, metric)
+def _pace(kind: Kind, over: str = "") -> Head:
+    return Head(f"{kind.unit}/s", f"{kind.unit} over the whole training time{over}")
 
 
 def _span(numbers: Sequence[float], words: Any) -> str:

@@ -129,5 +129,5 @@ def farewell(result: SupervisedResult) -> str:
         return f"stopped before anything was learnt; {result.run} holds no checkpoint"
     said = "finished" if result.finished else f"stopped; go on with: {command('supervised', 'resume', result.run)}"
     tested = f", {result.test['accuracy']:.2%} of the answers right" if result.test else ""
-    plot = f"{command('plot', 'runs', result.run)} metric=test_accuracy"
+    plot = command("plot", "runs", result.run)
     return f"{said}\n{result.steps:,} updates{tested}\nplot it: {plot}"

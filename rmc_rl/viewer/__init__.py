@@ -17,3 +17,5 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on standard output when it is imported
+# Environments that begin with pygame.init() would have it look for a sound card, which complains where there is none.
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")

@@ -51,7 +51,7 @@ def encoder(path: Path, size: tuple[int, int], speed: float) -> Iterator[Callabl
 
     Raises:
         UserError: there is no FFmpeg.
-        OSError: FFmpeg fails; its message is FFmpeg's.
+        OSError: FFmpeg fails; its message is the first line that FFmpeg said.
     """
     rate = f"{speed:.6f}"
     source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", rate, "-i", "-")
@@ -136,7 +136,8 @@ def _running(words: Sequence[str]) -> Iterator[Callable[[bytes], object]]:
             if process.wait() != 0 or failure is not None:
                 log.seek(0)
                 said = re.sub(r"\[\S+ @ 0x[0-9a-f]+\] ", "", log.read().decode(errors="replace")).strip()
-                raise OSError(said or "FFmpeg failed") from failure
+                unsaid = f"FFmpeg ended with status {process.returncode}"
+                raise OSError(said.partition("\n")[0] or unsaid) from failure  # the rest follows from the first
         finally:
             if process.poll() is None:
                 process.kill()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pygame
 
 from rmc_rl.errors import UserError
+from rmc_rl.output import check_name
 from rmc_rl.viewer.encoder import LIBRARIES, check_encoder, encoder
 from rmc_rl.viewer.panels import Panels, Status
 from rmc_rl.viewer.session import Session
@@ -39,18 +40,14 @@ def check_target(path: Path, speed: float) -> None:
     """Refuse early what cannot be recorded.
 
     Raises:
-        UserError: an unknown suffix, a format that FFmpeg cannot write here, a speed the format does not have, or a
-            folder that cannot be written.
+        UserError: an unknown suffix, a folder, a format that FFmpeg cannot write here, a speed the format does not
+            have, or a place that cannot be written.
     """
+    check_name("record", path, tuple(LIBRARIES))
     suffix = path.suffix.lower()
-    if suffix not in LIBRARIES:
-        *others, last = LIBRARIES
-        raise UserError(f"record={path}: the name must end in {', '.join(others)} or {last}")
     check_encoder(suffix)
     if suffix == ".gif" and speed > FASTEST_GIF:
         raise UserError(f"speed={speed:g}: a GIF shows {FASTEST_GIF:g} steps per second at most; record to .mp4")
-    if path.is_dir():
-        raise UserError(f"record={path} is a folder: name a file in it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(path) as trial:

@@ -81,13 +81,12 @@ def make(folder: Path, steps: int, *, gif: bool, trust: bool) -> None:
     from rmc_rl.viewer.recorder import film
     from rmc_rl.viewer.session import Session
     from rmc_rl.viewer.step import Timeline
-    from rmc_rl.watch import describe
 
     torch.set_num_threads(1)
     policy = load(folder, trust=trust)
     session = Session(policy, trust=trust)
     try:
-        panels = Panels(Caption(policy.config.env.name, describe(policy), session.action_names))
+        panels = Panels(Caption.of(session))
         timeline = Timeline()
         with ExitStack() as stack:
             films = [

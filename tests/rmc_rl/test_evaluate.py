@@ -49,6 +49,22 @@ def test_every_episode_is_played_to_its_end(policy: Policy) -> None:
     assert sum(ended) == 16
 
 
+def test_games_in_processes_are_no_more_than_the_machine_has_cores_for(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+
+    def playing(policy: Policy, count: int, *rest: object) -> tuple[np.ndarray, np.ndarray]:
+        counts.append(count)
+        return np.zeros(count), np.zeros(count, int)
+
+    monkeypatch.setattr(module, "_play", playing)
+    monkeypatch.setattr(module, "available_cores", lambda: 3)
+    policy.config.env.vectorization = "async"
+    assert len(evaluate(policy, 20, greedy=True).returns) == 20
+    assert counts == [6, 6, 6, 2]
+
+
 def test_figures() -> None:
     found = Evaluation(np.array([1.0, 2.0, 3.0, 6.0]), np.array([1, 1, 1, 1]))
     assert found.mean == 3.0

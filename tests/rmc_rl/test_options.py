@@ -17,6 +17,7 @@ class Sample:
     save: bool = option(False, "write a video")
     limit: int | None = option(None, "at most so many steps", minimum=1)
     names: list[str] = option(["a", "b"], "several things")
+    others: list[str] | None = option(None, "several more; null: none")
 
 
 USAGE = "Play a sample.\n"
@@ -58,6 +59,13 @@ def test_null_where_it_is_allowed() -> None:
 )
 def test_a_list_holds_words_as_they_were_typed(text: str, names: list[str]) -> None:
     assert _parse(f"names={text}").names == names
+
+
+def test_a_list_that_may_be_null() -> None:
+    assert _parse().others is None
+    assert _parse("others=null").others is None
+    assert _parse("others=[a,b]").others == ["a", "b"]
+    assert _parse("others=a").others == ["a"]
 
 
 def test_a_default_list_is_not_shared() -> None:

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from rmc_rl.errors import UserError
-from rmc_rl.output import unfinished
+from rmc_rl.output import check_name, unfinished
+
+
+def test_names_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    check_name("file", tmp_path / "new" / "plot.PNG", (".png", ".svg"))
+    with pytest.raises(UserError, match=r"^file=plot: the name must end in \.png, \.svg or \.pdf$"):
+        check_name("file", Path("plot"), (".png", ".svg", ".pdf"))
+    with pytest.raises(UserError, match=r"^record=.*folder\.png is a folder: name a file in it$"):
+        check_name("record", tmp_path / "folder.png", (".png", ".svg"))
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:

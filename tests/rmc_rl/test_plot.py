@@ -17,7 +17,7 @@ from rmc_rl.curves.bands import interval
 from rmc_rl.curves.runs import Run, read_run
 from rmc_rl.errors import UserError
 from rmc_rl.plot import DOTS_PER_INCH, MOST_PANELS, draw, main, parse_size, save
-from tests.rmc_rl.recorded import write_run
+from tests.rmc_rl.recorded import write_run, write_supervised_run
 
 
 @pytest.fixture
@@ -96,6 +96,18 @@ def test_a_panel_for_each_environment_and_metric_in_the_same_colours(runs: list[
     for axes in figure.axes:
         colours = [line.get_color() for line in axes.get_lines() if line.get_alpha() is None]
         assert colours == [palette.css(colour) for colour in palette.PAPER_SERIES[:2]]
+
+
+def test_supervised_runs_are_drawn_by_their_own_score(runs: list[Run], tmp_path: Path) -> None:
+    model = read_run(write_supervised_run(tmp_path / "model", accuracies=[0.1, 0.2]))
+    alone, beside = draw([runs[0], model])[0].axes
+    assert [alone.get_title(loc="left"), beside.get_title(loc="left")] == ["memorization", "repeat-first"]
+    np.testing.assert_array_equal(alone.get_lines()[0].get_xydata(), [[100, 0.1], [200, 0.2]])
+    assert (alone.get_xlabel(), beside.get_xlabel()) == ("Updates", "Environment steps")
+    assert alone.get_ylabel().replace("\n", " ") == "Share of the answers in the last evaluation that were right"
+    assert beside.get_ylabel().startswith("Mean undiscounted return")
+    (axes,) = draw([model], ["loss"], x="sequences")[0].axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Sequences", "Cross-entropy of an answer in training, in\nnats")
 
 
 def test_smoothing_and_time_are_told(runs: list[Run]) -> None:
@@ -189,9 +201,11 @@ def test_the_verb_draws_a_group(
         (["file=plot"], "file=plot: the name must end in"),
         (["file=runs/lstm-0/folder.png"], "is a folder: name a file in it"),
         (["smooth=0"], "smooth=0 is too small: at least 1"),
+        (["size=1.5x1.5", "runs=*", "metric=[return_mean,entropy,loss]"], "size=1.5x1.5 has no room for the panels"),
+        (["size=2x1.5", "runs=*-0", "title=", "metric=[loss,value,rho]"], "size=2x1.5 has no room for the panels"),
         (["size=big"], "size=big: WIDTHxHEIGHT"),
         (["metric=[" + ",".join(["loss"] * (MOST_PANELS + 1)) + "]"], "13 panels are too many"),
-        (["metric=loss", "runs=unborn"], "no run has a number in column 'loss' yet"),
+        (["metric=[loss]", "runs=unborn"], "no run has a number in column 'loss' yet"),
     ],
 )
 def test_bad_input_is_one_message(

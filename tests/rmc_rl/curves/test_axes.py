@@ -15,13 +15,15 @@ from rmc_rl.curves.axes import MINUS, NOTHING, alike, compact, duration, figure,
     [(100, 1, "seconds"), (120, 60, "minutes"), (7100, 60, "minutes"), (7200, 3600, "hours")],
 )
 def test_time_is_told_in_the_unit_it_deserves(largest: float, divisor: float, unit: str) -> None:
-    axis = x_axis("seconds", largest)
+    axis = x_axis("seconds", largest, "steps")
     assert axis.divisor == divisor
     assert axis.label == f"training time in {unit}"
 
 
 def test_other_columns_are_told_as_they_are() -> None:
-    assert (x_axis("steps", 1e9).divisor, x_axis("steps", 1e9).label) == (1, "environment steps")
+    for column, label in {"steps": "environment steps", "updates": "learner updates"}.items():
+        axis = x_axis(column, 1e9, "environment steps")
+        assert (axis.divisor, axis.label) == (1, label)
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e9), st.integers(2, 8))
@@ -74,6 +76,7 @@ def test_neighbouring_ticks_never_read_the_same(low: float, span: float, count: 
         (0, "0"),
         (-3, f"{MINUS}3"),
         (2e9, "2 G"),
+        (-1e99, f"{MINUS}1.0e+99"),
     ],
 )
 def test_compact_numbers(value: float, words: str) -> None:

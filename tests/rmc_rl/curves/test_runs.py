@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from rmc_rl.curves import runs as module
-from rmc_rl.curves.runs import describe, find_runs, read_run
+from rmc_rl.curves.runs import find_runs, read_run
 from rmc_rl.errors import UserError
 from tests.rmc_rl.recorded import write_run
 
@@ -44,6 +45,23 @@ def test_a_run_folder_is_read(tmp_path: Path) -> None:
 def test_numbers_beyond_drawing_are_left_out(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "a", returns=[1.0, float("inf"), -1e300, 2.0]))
     np.testing.assert_array_equal(run.curve("steps", "return_mean")[1], [1, 2])
+
+
+def test_what_lies_below_zero_is_not_along_x(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "a", returns=[1, 2, 3], columns={"steps": [-20, 0, 20]}))
+    np.testing.assert_array_equal(run.curve("steps", "return_mean"), [[0, 20], [2, 3]])
+
+
+def test_whole_numbers_beyond_floating_point_are_infinite(tmp_path: Path) -> None:
+    """A configuration or a record from elsewhere may hold them, even too long to be written as text."""
+    folder = write_run(tmp_path / "a")
+    config = folder / "config.yaml"
+    config.write_text(config.read_text() + f"mine: {{large: [1, 0x{'f' * 9000}], small: -1{'0' * 400}}}\n")
+    (folder / "evaluation.json").write_text(f'{{"mean_return_sampled": 1{"0" * 400}}}')
+    run = read_run(folder)
+    assert run.settings["mine.large"] == [1, math.inf]
+    assert run.settings["mine.small"] == -math.inf
+    assert run.evaluation == {"mean_return_sampled": math.inf}
 
 
 @pytest.mark.parametrize("rest", ["4000,", "4000,4", "\n", "", "4000,0.2\r\n"])
@@ -226,9 +244,3 @@ def test_no_run_has_a_group(tmp_path: Path, group: str) -> None:
     write_run(tmp_path / "alone")
     with pytest.raises(UserError, match=rf"has group={group}: none of its runs belongs to a group"):
         find_runs(["latest"], group, str(tmp_path))
-
-
-def test_the_glossary_describes_columns_in_a_few_words() -> None:
-    assert describe("rho") == "mean clipped importance weight"
-    assert describe("updates") == "learner updates"
-    assert describe("of_my_own") == "of_my_own"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rmc_rl.curves.bands import Band, join
+from rmc_rl.curves.kinds import AGENT
 from rmc_rl.report.charts import DASHES, NARROW, PENS, WIDE, Frame, chart, constant, pen
 
 
@@ -23,7 +24,7 @@ def _points(path: str) -> np.ndarray:
 @pytest.mark.parametrize("frame", [WIDE, NARROW])
 def test_lines_lie_where_the_ticks_say(frame: Frame) -> None:
     steps, values = [0, 20_000, 40_000, 100_000], [-1, 0.5, 2, 3]
-    found = chart({"a": _band((steps, values))}, {"a": "pen-0"}, "return_mean", "steps", frame)
+    found = chart({"a": _band((steps, values))}, {"a": "pen-0"}, "return_mean", "steps", frame, AGENT)
     across, up = ({words: place for place, words in ticks} for ticks in (found.x_ticks, found.y_ticks))
     assert found.x_label == "environment steps"
     assert across["0"] == frame.left
@@ -39,7 +40,7 @@ def test_lines_lie_where_the_ticks_say(frame: Frame) -> None:
 
 def test_a_band_goes_round_its_line_and_faint_seeds_go_on() -> None:
     band = _band(([0, 10], [0, 10]), ([0, 10], [2, 6]), ([0, 20], [1, 9]))
-    found = chart({"a": band}, {"a": "pen-0"}, "loss", "updates", WIDE)
+    found = chart({"a": band}, {"a": "pen-0"}, "loss", "updates", WIDE, AGENT)
     (line,) = found.lines
     outline, middle = _points(line.band), _points(line.path)
     assert line.band.endswith("Z")
@@ -54,7 +55,7 @@ def test_a_band_goes_round_its_line_and_faint_seeds_go_on() -> None:
 
 def test_readings_are_what_the_pointer_shows() -> None:
     bands = {"one": _band(([0, 100], [1, 2])), "two": _band(([0, 100], [1, 2]), ([0, 100], [2, 4]), ([0, 100], [3, 9]))}
-    found = chart(bands, {"one": "pen-0", "two": "pen-1"}, "loss", "seconds", WIDE)
+    found = chart(bands, {"one": "pen-0", "two": "pen-1"}, "loss", "seconds", WIDE, AGENT)
     data = json.loads(found.readings)
     one, two = data["lines"]
     assert one["label"] == "one"
@@ -67,16 +68,16 @@ def test_readings_are_what_the_pointer_shows() -> None:
 
 
 def test_a_single_point_is_a_dot_and_a_single_number_has_room() -> None:
-    (line,) = chart({"a": _band(([5], [3]))}, {"a": "pen-0"}, "loss", "steps", WIDE).lines
+    (line,) = chart({"a": _band(([5], [3]))}, {"a": "pen-0"}, "loss", "steps", WIDE, AGENT).lines
     assert line.dot is not None
-    (flat,) = chart({"a": _band(([0, 5], [3, 3]))}, {"a": "pen-0"}, "loss", "steps", WIDE).lines
+    (flat,) = chart({"a": _band(([0, 5], [3, 3]))}, {"a": "pen-0"}, "loss", "steps", WIDE, AGENT).lines
     assert WIDE.top < _points(flat.path)[0][1] < WIDE.height - WIDE.bottom
     assert flat.dot is None
 
 
 def test_long_runs_stay_small() -> None:
     x = np.arange(50_000.0)
-    found = chart({"a": _band((x.tolist(), np.sin(x).tolist()))}, {"a": "pen-0"}, "loss", "steps", WIDE)
+    found = chart({"a": _band((x.tolist(), np.sin(x).tolist()))}, {"a": "pen-0"}, "loss", "steps", WIDE, AGENT)
     assert len(found.readings) < 40_000
     assert len(_points(found.lines[0].path)) == 400
 

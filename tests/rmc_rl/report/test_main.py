@@ -12,7 +12,7 @@ from rmc_rl.curves.runs import read_run
 from rmc_rl.options import parse_options
 from rmc_rl.plot import PlotOptions
 from rmc_rl.report.__main__ import ReportOptions, best_runs, main
-from tests.rmc_rl.recorded import write_run
+from tests.rmc_rl.recorded import write_run, write_supervised_run
 
 NAN = float("nan")
 
@@ -50,12 +50,35 @@ def test_an_episode_that_cannot_be_recorded_costs_one_line(
     assert "No episode of bare was recorded: " in (tmp_path / "report.html").read_text()
 
 
+def test_a_supervised_run_needs_no_words_and_has_no_episode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_supervised_run(tmp_path / "runs" / "model")
+    _call(monkeypatch, tmp_path)
+    out, err = capsys.readouterr()
+    assert out.startswith("report.html: 1 run, ")
+    assert "Episode" not in (tmp_path / "report.html").read_text()
+    assert err == ""
+
+
+def test_half_a_letter_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Escapes can spell what UTF-8 cannot."""
+    versions = {"processor": "half \ud800 a letter"}
+    write_run(tmp_path / "runs" / "a", settings={"env.name": "\udcff"}, versions=versions)
+    config = tmp_path / "runs" / "a" / "config.yaml"
+    assert "\\uDCFF" in config.read_text()
+    _call(monkeypatch, tmp_path, "episode=false")
+    assert "half ? a letter" in (tmp_path / "report.html").read_text()
+
+
 def test_the_best_run_of_each_environment_plays(tmp_path: Path) -> None:
     returns = {"a": [9, 1], "b": [0, 2], "c": [0, NAN]}
     runs = [read_run(write_run(tmp_path / name, returns=values)) for name, values in returns.items()]
     other = read_run(write_run(tmp_path / "d", env="minipacman", returns=[-5]))
     unborn = read_run(write_run(tmp_path / "e", env="boxworld", returns=[NAN]))
-    assert sorted(run.name for run in best_runs([*runs, other, unborn], "return_mean")) == ["b", "d"]
+    model = read_run(write_supervised_run(tmp_path / "f"))
+    assert sorted(run.name for run in best_runs([*runs, other, unborn, model], None)) == ["b", "d"]
+    assert [run.name for run in best_runs(runs[:2], "return_mean")] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +87,7 @@ def test_the_best_run_of_each_environment_plays(tmp_path: Path) -> None:
         (["runs=nowhere"], "the run nowhere does not exist"),
         (["runs=begun"], "begun holds no metrics.csv: there is nothing to draw yet"),
         (["metric=retrun_mean"], "has no column 'retrun_mean': did you mean 'return_mean'"),
+        (["x=sequences"], "has no column 'sequences'"),
         (["file=page.pdf"], "file=page.pdf: the name must end in .html or .htm"),
         (["file=folder.html"], "file=folder.html is a folder"),
         (["episode_steps=0"], "episode_steps=0 is too small"),

@@ -16,7 +16,7 @@ from rmc_rl.curves.runs import Run, read_run
 from rmc_rl.errors import UserError
 from rmc_rl.report.episode import Episode
 from rmc_rl.report.page import render
-from tests.rmc_rl.recorded import write_run
+from tests.rmc_rl.recorded import write_run, write_supervised_run
 
 HOSTILE = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}{% raw %}"
 ELEMENTS = {
@@ -76,7 +76,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def _page(*runs: Run, metric: str = "return_mean", episodes: tuple[Episode, ...] = ()) -> Page:
+def _page(*runs: Run, metric: str | None = None, episodes: tuple[Episode, ...] = ()) -> Page:
     return Page(render(runs, metric=metric, x="steps", episodes=episodes))
 
 
@@ -101,6 +101,21 @@ def test_the_page_tells_of_every_run_and_setting(runs: list[Run]) -> None:
     assert "mean undiscounted return of the last 100 episodes that ended" in page.text
     assert "policy_lag stayed at 0" in page.text
     assert page.of("video") == []
+
+
+def test_supervised_runs_have_a_score_and_columns_of_their_own(runs: list[Run], tmp_path: Path) -> None:
+    model = read_run(write_supervised_run(tmp_path / "model"))
+    page = _page(model)
+    assert page.texts["title"] == ["memorization · rmc-rl"]
+    assert page.texts["h3"][:1] == ["loss"], "what moved"
+    assert "test_accuracy: share of the answers in the last evaluation that were right" in page.text
+    assert {"updates", "final test_accuracy", "updates/s", "sequences_per_second"} <= set(page.texts["th"])
+    assert not {"steps", "steps/s", "env_speed", "restarts"} & set(page.texts["th"])
+    assert "environment steps" not in page.text
+    both = _page(model, *runs)
+    assert {"final test_accuracy", "final return_mean"} <= set(both.texts["th"])
+    with pytest.raises(UserError, match=r"no run of repeat-first has a number in column 'test_accuracy' yet"):
+        _page(model, *runs, metric="test_accuracy")
 
 
 def test_the_contents_lead_somewhere(runs: list[Run], tmp_path: Path) -> None:

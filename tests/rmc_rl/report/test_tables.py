@@ -10,7 +10,7 @@ from rmc_rl.curves.runs import Run, read_run
 from rmc_rl.curves.settings import Setting, by_setting
 from rmc_rl.report import tables
 from rmc_rl.report.tables import Table
-from tests.rmc_rl.recorded import write_run
+from tests.rmc_rl.recorded import write_run, write_supervised_run
 
 NAN = float("nan")
 
@@ -79,6 +79,26 @@ def test_throughput(tmp_path: Path) -> None:
     assert row["learner_busy"] == "70 %"
     assert row["memory"] == "400 MB"
     assert row["restarts"] == "0"
+
+
+def test_supervised_runs_are_told_in_updates_and_sequences(tmp_path: Path) -> None:
+    runs = [
+        read_run(write_supervised_run(tmp_path / str(seed), settings={"seed": seed, "total_steps": 600}))
+        for seed in range(2)
+    ]
+    settings = by_setting(runs)
+    pens = _pens(settings)
+    (setting,) = _rows(tables.scores(settings, "test_accuracy", pens))
+    assert (setting["final test_accuracy"], setting["updates"], setting["updates/s"]) == ("0.9", "300", "2")
+    assert [row["of its budget"] for row in _rows(tables.run_scores(settings, "test_accuracy", pens))] == ["50 %"] * 2
+    (row,) = _rows(tables.throughput(settings, pens))
+    assert row == {
+        "setting": "core=rmc",
+        "updates/s": "2",
+        "sequences_per_second": "130",
+        "data_share": "25 %",
+        "memory": "0 MB",
+    }
 
 
 def test_settings_differ_and_share(settings: list[Setting]) -> None:

@@ -151,6 +151,27 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path, pictures: lis
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (
+            "[mp4 @ 0x12ab] Cannot submit: No space left on device\\nCannot close the file\\n",
+            "Cannot submit: No space left.*",
+        ),
+        ("", "FFmpeg ended with status 228"),
+    ],
+)
+def test_why_ffmpeg_failed_is_told_in_one_line(
+    tmp_path: Path, pictures: list[np.ndarray], monkeypatch: pytest.MonkeyPatch, said: str, message: str
+) -> None:
+    failing = tmp_path / "ffmpeg"
+    failing.write_text(f"#!/bin/sh\nprintf '{said}' >&2\nexit 228\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr("rmc_rl.viewer.encoder.ffmpeg", lambda: str(failing))
+    with pytest.raises(OSError, match=rf"\A{message}\Z"):
+        write(tmp_path / "a.mp4", pictures * 50)
+
+
 @pytest.mark.parametrize("name", ["a.gif", "a.mp4", "a.webm"])
 def test_an_error_while_drawing_is_passed_on(tmp_path: Path, pictures: list[np.ndarray], name: str) -> None:
     def pictures_that_fail() -> Iterator[np.ndarray]:

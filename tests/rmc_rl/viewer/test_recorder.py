@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -92,6 +94,17 @@ def test_an_interruption_leaves_what_was_there(
         make(policy, path, progress=interrupt)
     assert [item.name for item in tmp_path.iterdir()] == [name]
     assert path.read_bytes() == b"an older recording"
+
+
+@pytest.mark.parametrize("chosen", [None, "disk"])
+def test_no_sound_card_is_looked_for(monkeypatch: pytest.MonkeyPatch, chosen: str | None) -> None:
+    """Environments that initialise all of pygame would, and it complains on standard error where there is none."""
+    monkeypatch.delenv("SDL_AUDIODRIVER", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("SDL_AUDIODRIVER", chosen)
+    code = "import os, rmc_rl.viewer; print(os.environ['SDL_AUDIODRIVER'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{chosen or 'dummy'}\n", "a person's own choice stays"
 
 
 def test_a_failing_encoder_is_reported(policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
