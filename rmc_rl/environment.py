@@ -12,10 +12,10 @@ from typing import Any
 import gymnasium
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv, VectorWrapper
 
 from rmc_rl.config import EnvConfig
-from rmc_rl.errors import UserError, nearest
+from rmc_rl.errors import UserError, nearest, one_line
 from rmc_rl.spaces import Adapted, AdaptedVector, interface
 
 PROVIDERS = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "popgym-": "popgym", "ALE/": "ale_py"}
@@ -57,10 +57,10 @@ def import_named(module: str, who: str, trust: bool) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module.split(".")[0]:
-            raise UserError(f"the module of {who} cannot be imported: {_text(error)}") from error
+            raise UserError(f"the module of {who} cannot be imported: {one_line(error)}") from error
         raise UserError(f"the module of {who} cannot be imported: {module} is not installed here") from error
     except Exception as error:  # the module's code runs and may fail in any way
-        raise UserError(f"the module of {who} cannot be imported: {_text(error)}") from error
+        raise UserError(f"the module of {who} cannot be imported: {one_line(error)}") from error
 
 
 def find_wrappers(config: EnvConfig, trust: bool = False) -> list[Wrap]:
@@ -126,12 +126,13 @@ def make_vector(
         # Processes started by fork would hold each other's pipes open, and outlive an actor that is killed.
         options = {"context": "forkserver"} if kind == "async" else {}
         mode = "async" if kind == "async" else "sync"
-        env = _made(
-            config,
-            lambda: gymnasium.make_vec(
+
+        def make() -> Any:
+            return gymnasium.make_vec(
                 spec, num_envs, mode, vector_kwargs=options, wrappers=wrappers, **dict(config.kwargs)
-            ),
-        )
+            )
+
+        env = _made(config, (lambda: _InProcesses(make)) if kind == "async" else make)
     try:
         found = interface(env)
         if not _resets_at_the_next_step(env):
@@ -145,6 +146,56 @@ def make_vector(
     return AdaptedVector(env) if found.needs_adapting else env
 
 
+class _InProcesses(VectorWrapper):
+    """Games in processes of their own, which are started anew at the reset after one of them raised or died.
+
+    Gymnasium's batch has lost that one then, and what the others answered.
+
+    Args:
+        make: starts them.
+    """
+
+    env: AsyncVectorEnv
+
+    def __init__(self, make: Callable[[], AsyncVectorEnv]) -> None:
+        super().__init__(make())
+        self._make = make
+        self._broken = False
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        """As Gymnasium's."""
+        if self._broken:
+            self._end()
+            self.env, self._broken = self._make(), False
+        return self._whole(lambda: self.env.reset(seed=seed, options=options))
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """As Gymnasium's."""
+        return self._whole(lambda: self.env.step(actions))
+
+    def close(self, **kwargs: Any) -> None:
+        """End the processes: by their environments' own way, unless they are broken."""
+        if self._broken:
+            self._end()
+        else:
+            self._whole(lambda: self.env.close(**kwargs))
+
+    def _whole(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except BaseException as error:  # Ctrl-C too leaves answers behind
+            self._broken = True
+            if isinstance(error, EOFError | ConnectionError):
+                raise RuntimeError("a game's process died") from error
+            raise
+
+    def _end(self) -> None:
+        for process in self.env.processes:
+            process.kill()
+            process.join()
+        self.env.closed = True  # or it would ask them to end
+
+
 def _make_native(config: EnvConfig, spec: EnvSpec, num_envs: int, threads: int | None) -> VectorEnv:
     share = {"num_threads": threads} if threads is not None and _takes_threads(spec) else {}
     kwargs = share | dict(config.kwargs)
@@ -155,7 +206,7 @@ def _made(config: EnvConfig, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Exception as error:
-        raise UserError(f"the environment '{config.id}' cannot be made: {_text(error)}") from error
+        raise UserError(f"the environment '{config.id}' cannot be made: {one_line(error)}") from error
 
 
 def _resets_at_the_next_step(env: VectorEnv) -> bool:
@@ -200,7 +251,3 @@ def action_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     if names is None or len(names) != count:
         return tuple(f"action {i}" for i in range(count))
     return tuple(str(name) for name in names)
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

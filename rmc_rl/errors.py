@@ -35,6 +35,11 @@ def nearest(word: str, choices: Iterable[str], count: int = 3) -> str:
     return f"known are: {shown}{', …' if len(names) > 40 else ''}"
 
 
+def one_line(error: BaseException) -> str:
+    """An error's type and message, for a sentence of ours."""
+    return ": ".join(filter(None, [type(error).__name__, " ".join(str(error).split())]))
+
+
 def exit_with(message: str, code: int = 1) -> NoReturn:
     """Print one message on standard error and leave."""
     print(f"error: {message}", file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -27,10 +28,15 @@ from rmc_rl.schema import Schema, to_yaml
 
 
 class RunFolder:
-    """An open run folder; `close` releases its lock."""
+    """An open run folder; `close` releases its lock.
+
+    Attributes:
+        abandoned: whether `close` removes the folder: nothing came of the run.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.abandoned = False
         try:
             self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -67,6 +73,8 @@ class RunFolder:
     def close(self) -> None:
         """Release the lock."""
         if self._lock >= 0:
+            if self.abandoned:
+                shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock)
             self._lock = -1
 
@@ -137,7 +145,10 @@ def find_run(run: str, runs_dir: str = "runs", schema: Schema[Any] = TRAIN) -> P
     if verb := schema.other_verb(path / "config.yaml"):
         raise UserError(f"the run folder {path} was made by `python -m rmc_rl.{verb}`: it is of another kind")
     if not checkpoints(path / "checkpoints"):
-        raise UserError(f"the run folder {path} holds no checkpoint: there is nothing to go on from")
+        raise UserError(
+            f"the run folder {path} holds no checkpoint, as when training is stopped before its first one: "
+            "train again, or name another run"
+        )
     return path
 
 

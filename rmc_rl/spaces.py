@@ -25,6 +25,8 @@ from rmc_rl.errors import UserError
 
 MOST_CHANNELS_FIRST = 16
 """An image whose first axis is at most so long, and shorter than its last, is taken for [channels, height, width]."""
+MOST_CHOICES = 10**6
+"""That what is given to the network as one-hots, or chosen by it, may have; more would fill the memory."""
 MOST_NUMBERS = 10**8
 """In one observation or action of a stored space; it may come from a stranger."""
 
@@ -155,13 +157,13 @@ def _observation(space: spaces.Space[Any]) -> Observation:
     if isinstance(space, spaces.Tuple):
         return tuple(_observation(part) for part in space.spaces)
     if isinstance(space, spaces.Discrete):
-        return Categories((int(space.n),), ())
+        return Categories(_choices(space), ())
     if isinstance(space, spaces.MultiDiscrete):
-        sizes = tuple(int(n) for n in space.nvec.reshape(-1))
+        sizes = _choices(space)
         return Categories(sizes, (len(sizes),))
     if isinstance(space, spaces.MultiBinary):
         return Vector(tuple(space.shape))
-    if not isinstance(space, spaces.Box) or not space.shape:
+    if not isinstance(space, spaces.Box):
         raise UserError(
             f"the observation space {space} is not supported: Box, Discrete, MultiDiscrete and MultiBinary are, and "
             "Dict and Tuple of these; a wrapper of Gymnasium's can make one of it (env.wrappers)"
@@ -173,14 +175,14 @@ def _observation(space: spaces.Space[Any]) -> Observation:
         return Image((*shape[1:], shape[0]) if _channels_first(space) else tuple(shape))
     if space.dtype == np.uint8 and len(space.shape) == 2:
         return Image((*space.shape, 1))
-    return Vector(tuple(space.shape))
+    return Vector(tuple(space.shape) or (1,))
 
 
 def _actions(space: spaces.Space[Any]) -> Actions:
     if isinstance(space, spaces.Discrete):
-        return Discrete(int(space.n))
+        return Discrete(*_choices(space))
     if isinstance(space, spaces.MultiDiscrete):
-        return MultiDiscrete([int(n) for n in space.nvec.reshape(-1)])
+        return MultiDiscrete(_choices(space))
     if isinstance(space, spaces.MultiBinary):
         return MultiDiscrete([2] * math.prod(space.shape))
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating) and math.prod(space.shape) > 0:
@@ -196,6 +198,17 @@ def _actions(space: spaces.Space[Any]) -> Actions:
     )
 
 
+def _choices(space: spaces.Discrete | spaces.MultiDiscrete) -> tuple[int, ...]:
+    """How many for each number."""
+    sizes = (int(space.n),) if isinstance(space, spaces.Discrete) else tuple(map(int, space.nvec.reshape(-1)))
+    if sum(sizes) > MOST_CHOICES:
+        raise UserError(
+            f"the space {space} is not supported: an agent can tell at most {MOST_CHOICES:,} values apart, and it has "
+            f"{sum(sizes):,}"
+        )
+    return sizes
+
+
 def _bounded(space: spaces.Box) -> np.ndarray:
     return np.isfinite(space.low)
 
@@ -208,10 +221,9 @@ def _channels_first(space: spaces.Box) -> bool:
 def _changes(space: spaces.Space[Any]) -> bool:
     """Whether `_leaf_to_agent` does anything."""
     if isinstance(space, spaces.Box):
-        return space.dtype == np.float64 or (
-            (space.dtype == np.uint8 and len(space.shape) in (2, 3))
-            and (len(space.shape) == 2 or _channels_first(space))
-        )
+        if space.dtype == np.float64 or not space.shape:
+            return True
+        return space.dtype == np.uint8 and (len(space.shape) == 2 or (len(space.shape) == 3 and _channels_first(space)))
     return True
 
 
@@ -219,7 +231,9 @@ def _leaf_to_agent(space: spaces.Space[Any], values: Any) -> np.ndarray:
     array = np.asarray(values)
     if isinstance(space, spaces.Box):
         if array.dtype == np.float64:
-            return array.astype(np.float32)
+            array = array.astype(np.float32)
+        if not space.shape:
+            return array[..., None]
         if space.dtype == np.uint8 and len(space.shape) == 2:
             return array[..., None]
         if space.dtype == np.uint8 and len(space.shape) == 3 and _channels_first(space):

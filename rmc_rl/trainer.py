@@ -76,6 +76,7 @@ def _run(start: Start[Config, Interface, Progress]) -> TrainingResult:
             stack.callback(writer.close)
         videos = Videos(config, folder.path, progress.steps, writers, display.say)
         stack.callback(videos.close)
+        folder.abandoned = start.state is None  # a new one, until there is something that trains
         engine = make_engine(
             config,
             start.checked,
@@ -86,6 +87,7 @@ def _run(start: Start[Config, Interface, Progress]) -> TrainingResult:
             traces=folder.path / "profile" if config.profile else None,
         )
         stack.callback(engine.close)
+        folder.abandoned = False
         if start.notes and not stop.is_set():
             folder.write_config(config)  # a resumed run's, once it is known to work
         loop = Loop(

@@ -6,6 +6,7 @@ step; what has been played is there when learning begins, and nothing but figure
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -89,7 +90,8 @@ class InlineEngine:
     def close(self) -> None:
         """Close the games."""
         for env in self._envs:
-            env.close()
+            with contextlib.suppress(Exception):  # why the run ends, and that it is saved, matters more
+                env.close()
 
 
 def threads_for(games: int, cores: int) -> int:

@@ -11,7 +11,7 @@ import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rmc_agents.tree import map_tree
-from rmc_rl.errors import UserError
+from rmc_rl.errors import UserError, one_line
 from rmc_rl.spaces import interface
 
 MAX_FAILURES_IN_A_ROW = 3
@@ -24,6 +24,9 @@ class Games:
     Args:
         env: a vector environment with next-step autoreset, in the agent's language (`rmc_rl.environment`).
         seed: game i gets seed + i.
+
+    Raises:
+        UserError: the environment resets itself in another way, or raises in its first reset.
 
     Attributes:
         observation: tree of [B, …]; with the next three the current row: what is known before the next action.
@@ -44,7 +47,10 @@ class Games:
             )
         self.env = env
         batch = env.num_envs
-        self.observation, _ = env.reset(seed=seed)
+        try:
+            self.observation, _ = env.reset(seed=seed)
+        except Exception as error:
+            raise UserError(f"the environment {self._name} raised in reset: {one_line(error)}") from error
         self.reset = np.ones(batch, bool)
         actions = interface(env).actions
         action_type = torch.empty(0, dtype=actions.dtype).numpy().dtype
@@ -60,6 +66,10 @@ class Games:
         self._failures = 0
         self._failures_in_a_row = 0
         self.env_seconds = 0.0
+
+    @property
+    def _name(self) -> str:
+        return self.env.spec.id if self.env.spec is not None else type(self.env.unwrapped).__name__
 
     def step(self, action: np.ndarray) -> None:
         """Play ``action`` [B, …] in every game.
@@ -95,20 +105,18 @@ class Games:
 
         What a batch of games was doing when one of them raised cannot be known, so all of its episodes are given up.
         """
-        name = self.env.spec.id if self.env.spec is not None else type(self.env).__name__
         self._failures += 1
         self._failures_in_a_row += 1
         if self._failures_in_a_row > MAX_FAILURES_IN_A_ROW:
             raise UserError(
-                f"the environment {name} keeps raising in step, {self._failures_in_a_row} times without a whole "
-                f"unroll between: {type(error).__name__}: {error}"
+                f"the environment {self._name} keeps raising in step, {self._failures_in_a_row} times without a whole "
+                f"unroll between: {one_line(error)}"
             ) from error
         try:
             self.observation, _ = self.env.reset()
         except Exception as second:
             raise UserError(
-                f"the environment {name} raised in step ({type(error).__name__}: {error}) and then in reset: "
-                f"{type(second).__name__}: {second}"
+                f"the environment {self._name} raised in step ({one_line(error)}) and then in reset: {one_line(second)}"
             ) from second
         self.reset = np.ones_like(self.reset)
         self.last_action = np.zeros_like(self.last_action)

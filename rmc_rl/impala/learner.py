@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rmc_agents.agent import Agent
-from rmc_agents.tree import map_tree
+from rmc_agents.tree import leaves, map_tree
 from rmc_rl.config import LearnerConfig
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.gradients import Gradients, GradientSum, alone
@@ -94,9 +94,13 @@ class Learner:
         moments = figures.pop("mean_target"), figures.pop("mean_squared_target")
         figures["explained_variance"] = explained_variance(figures["value_loss"], *moments)
         if not (math.isfinite(figures["loss"]) and math.isfinite(norm)):
+            remedy = "a smaller learner.learning_rate helps"
+            for name, data in (("an observation", batch.observation), ("a reward", batch.reward)):
+                if not self._is_finite(data):
+                    remedy = f"the environment gave {name} that is not finite"
             raise NonFiniteLossError(
                 f"the loss of update {self.updates + 1} is not finite (loss {figures['loss']}, gradient norm {norm}): "
-                "the weights were left as they were; a smaller learner.learning_rate helps"
+                f"the weights were left as they were; {remedy}"
             )
         self.optimizer.step()
         if self.agent.value.normalise:
@@ -194,6 +198,10 @@ class Learner:
         self.optimizer.set_state(optimizer)
         self._steps_at.clear()
         self._steps_at.append((self.updates, self.steps))
+
+    def _is_finite(self, data: Any) -> bool:
+        """Whether every number of a tree is."""
+        return all(bool(self._tensor(leaf).isfinite().all()) for leaf in leaves(data))
 
     def _tensor(self, data: np.ndarray | Tensor) -> Tensor:
         if isinstance(data, Tensor):

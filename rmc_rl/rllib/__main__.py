@@ -82,6 +82,11 @@ def check_meaning(words: Sequence[str], algorithm: str) -> None:
     """
     heeded = meaningful(algorithm)
     for override in parse_overrides(words):
+        if override.key_or_group == "resume":
+            raise UserError(
+                "a run cannot be resumed by RLlib: run=<folder> starts a new one from its weights, and "
+                "rmc_rl.train resume=<folder> goes on with it"
+            )
         if not override.key_or_group.startswith(heeded):
             raise UserError(
                 f"{override.key_or_group} means nothing to RLlib's {algorithm}, which has settings of its own "

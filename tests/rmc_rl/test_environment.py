@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import uuid
@@ -46,6 +47,9 @@ class Strange(gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         Strange.opened -= 1
+
+
+gymnasium.register("test/Shaky-v0", entry_point=f"{__name__}:Shaky")  # here: processes of their own import this
 
 
 @pytest.fixture
@@ -308,6 +312,46 @@ def test_games_in_processes_of_their_own() -> None:
             assert len({process.pid for process in processes}) == 2
         env.close()
     np.testing.assert_array_equal(found["sync"], found["async"])
+    assert not any(process.is_alive() for process in processes)
+
+
+class Shaky(Strange):
+    """Raises in the third step of an episode, or takes its process with it."""
+
+    def __init__(self, dies: bool) -> None:
+        super().__init__()
+        self.dies = dies
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.left = 2
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if self.left == 0 and self.dies:
+            os._exit(1)
+        if self.left == 0:
+            raise RuntimeError("out of marbles")
+        self.left -= 1
+        return super().step(action)
+
+
+@pytest.mark.filterwarnings("ignore:.*ERROR")
+@pytest.mark.parametrize(("dies", "message"), [(False, "out of marbles"), (True, "a game's process died")])
+def test_processes_are_started_anew_after_one_of_them_failed(dies: bool, message: str) -> None:
+    config = _env(f"{__name__}:test/Shaky-v0", dies=dies)
+    config.vectorization = "async"
+    env = make_vector(config, 2, trust=True)
+    processes = []
+    for _ in range(2):
+        observation, _ = env.reset(seed=0)
+        processes += env.unwrapped.processes  # type: ignore[attr-defined]
+        assert observation.shape == (2, 3)
+        for _ in range(2):
+            env.step(np.array([0, 1]))
+        with pytest.raises(RuntimeError, match=message):
+            env.step(np.array([0, 1]))
+    env.close()
+    assert len({process.pid for process in processes}) == 4
     assert not any(process.is_alive() for process in processes)
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rmc_rl.config import TRAIN
-from rmc_rl.errors import NonFiniteLossError, UserError, exit_with, nearest, reports_user_errors
+from rmc_rl.errors import NonFiniteLossError, UserError, exit_with, nearest, one_line, reports_user_errors
 
 KEYS = [key for key, _ in TRAIN.describe()]
 
@@ -130,3 +130,8 @@ def test_ctrl_c_anywhere_is_a_word_and_no_traceback(capsys: pytest.CaptureFixtur
         interrupted()
     assert leaving.value.code == 130
     assert capsys.readouterr().err == "error: interrupted\n"
+
+
+def test_another_ones_error_is_one_line() -> None:
+    assert one_line(OSError("no display\n  was found")) == "OSError: no display was found"
+    assert one_line(AssertionError()) == "AssertionError"

@@ -539,6 +539,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
         (["env=pacman"], "env=pacman is not known"),
         (["learner.learning_rat=1"], "unknown key 'learner.learning_rat': did you mean 'learner.learning_rate'"),
         (["learner.optimizer=adam"], "learner.optimizer means nothing to RLlib's impala"),
+        (["resume=latest"], "a run cannot be resumed by RLlib: run=<folder> starts a new one"),
         (["engine=inline"], "engine means nothing to RLlib's impala"),
         (["learner.rho_bar=2", "algorithm=ppo"], "learner.rho_bar means nothing to RLlib's ppo"),
         (["agent.normalise_value=true"], "agent.normalise_value means nothing to RLlib's impala"),

@@ -238,7 +238,7 @@ def test_each_folder_that_is_no_run_says_why(tmp_path: Path) -> None:
         "empty": "the folder .*empty is empty",
         "foreign": "foreign is not a run folder of rmc-rl: it holds no config.yaml",
         "file": "file is a file: the folder of a run is needed",
-        "unfinished": "unfinished holds no checkpoint: there is nothing to go on from",
+        "unfinished": "unfinished holds no checkpoint, .*: train again, or name another run",
         "": "not a run folder|no checkpoint",
         "x" * 300: "cannot name a run folder",
         "zero\0byte": "cannot name a run folder|does not exist",

@@ -30,6 +30,8 @@ OBSERVATIONS: list[tuple[spaces.Space[Any], Any]] = [
     (spaces.MultiDiscrete([3, 2]), Categories((3, 2), (2,))),
     (spaces.MultiDiscrete([[3, 2], [4, 5]], start=[[1, 1], [0, 0]]), Categories((3, 2, 4, 5), (4,))),
     (spaces.MultiBinary(5), Vector((5,))),
+    (spaces.Box(-1, 1, ()), Vector((1,))),
+    (spaces.Box(-1, 1, (), np.float64), Vector((1,))),
     (spaces.Dict(a=BOX, b=spaces.Tuple([spaces.Discrete(2), PICTURE])), None),
 ]
 ACTIONS: list[tuple[spaces.Space[Any], Any]] = [
@@ -109,8 +111,11 @@ def test_bounds_are_reached_and_not_passed() -> None:
         (spaces.Text(4), spaces.Discrete(2), "the observation space Text"),
         (spaces.Dict(a=spaces.Text(4)), spaces.Discrete(2), "the observation space Text"),
         (spaces.Sequence(BOX), spaces.Discrete(2), "the observation space Sequence"),
-        (spaces.Box(0, 1, ()), spaces.Discrete(2), "the observation space Box"),
         (spaces.Box(0, 1, (0,)), spaces.Discrete(2), "axis of length 0"),
+        (spaces.Discrete(10**9), spaces.Discrete(2), r"1,000,000 values apart, and it has 1,000,000,000"),
+        (spaces.MultiDiscrete([600_000] * 2), spaces.Discrete(2), "and it has 1,200,000"),
+        (BOX, spaces.Discrete(10**9), r"the space Discrete\(1000000000\) is not supported"),
+        (BOX, spaces.MultiDiscrete([600_000] * 2), "and it has 1,200,000"),
         (BOX, spaces.Dict(a=spaces.Discrete(2)), "the action space Dict"),
         (BOX, spaces.Tuple([spaces.Discrete(2)]), "the action space Tuple"),
         (BOX, spaces.Box(0, 9, (2,), np.int64), "the action space Box"),

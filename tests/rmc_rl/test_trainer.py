@@ -314,6 +314,20 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         folder.close()
 
 
+def test_a_run_that_cannot_start_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*args: object, **kwargs: object) -> None:
+        raise UserError("nobody answers")
+
+    earlier = run(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("rmc_rl.trainer.make_engine", nobody)
+        with pytest.raises(UserError, match="nobody answers"):
+            run(tmp_path)
+        with pytest.raises(UserError, match="nobody answers"):
+            train(["resume=latest", f"runs_dir={tmp_path}", "total_steps=1e6"])
+    assert list(tmp_path.iterdir()) == [earlier.run], "what was there before is kept"
+
+
 def test_bad_input_leaves_no_folder(tmp_path: Path) -> None:
     for word in ("core.mem_slots=0", "agent.torso=nonsense", "env.id=Nonsense-v0", "env.kwargs.length=0"):
         with pytest.raises(UserError):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import VectorEnv
 
 from rmc_agents import heads
 from rmc_rl.checkpoint import flatten
@@ -104,6 +105,19 @@ assert result.steps >= 64
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_games_that_cannot_be_closed_end_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def close(self: VectorEnv, **kwargs: object) -> None:
+        closed.append(self)
+        raise RuntimeError("the door is stuck")
+
+    closed: list[VectorEnv] = []
+    engine, _ = make("actor.groups=2")
+    with monkeypatch.context() as patched:
+        patched.setattr(VectorEnv, "close", close)
+        engine.close()
+    assert len(closed) == 2
 
 
 def test_games_that_cannot_be_restored_are_new_ones() -> None:

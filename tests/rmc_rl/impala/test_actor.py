@@ -197,6 +197,15 @@ def test_an_environment_that_raises_in_reset_too_is_named() -> None:
         Actor(Hopeless([3], {1}), small_agent(), 3, 0).unroll()
 
 
+def test_an_environment_that_raises_in_its_first_reset_is_named() -> None:
+    class Empty(ScriptedEnv):
+        def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+            raise OSError("no box\nof marbles")
+
+    with pytest.raises(UserError, match=r"the environment Empty raised in reset: OSError: no box of marbles$"):
+        Actor(Empty([3]), small_agent(), 3, 0)
+
+
 VIEWPORT = EnvConfig("viewport", "rmc_envs:rmc/MiniPacmanViewport-v0", {})
 
 

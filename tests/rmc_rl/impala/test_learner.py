@@ -121,6 +121,16 @@ def test_a_loss_that_is_not_finite_leaves_the_weights_alone(config: LearnerConfi
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.parametrize(("field", "named"), [("observation", "an observation"), ("reward", "a reward")])
+def test_what_the_environment_gave_is_named_where_it_is_not_finite(
+    config: LearnerConfig, rollouts: list[Rollout], field: str, named: str
+) -> None:
+    given = getattr(rollouts[0], field).copy()
+    given[0, 0] = np.inf
+    with pytest.raises(NonFiniteLossError, match=f"the environment gave {named} that is not finite"):
+        make_learner(config).update([replace(rollouts[0], **{field: given})])
+
+
 def test_read_only_arrays_are_taken(config: LearnerConfig, rollouts: list[Rollout]) -> None:
     """Rollouts out of Ray's object store cannot be written to."""
 
