@@ -59,6 +59,8 @@ def main() -> None:
     size = parse_size(options.size) or (RECORDING_SIZE if options.record is not None else WINDOW_SIZE)
     if not 0.1 <= options.speed <= 1000:
         raise UserError(f"speed={options.speed:g}: from 0.1 to 1000 steps per second")
+    if options.seed + (options.episodes or 1) > 2**63:
+        raise UserError(f"seed={options.seed} is too large: at most 2^63 less the number of episodes")
     try:
         watch(options, size)
     except KeyboardInterrupt:
@@ -90,19 +92,13 @@ def watch(options: WatchOptions, size: tuple[int, int]) -> None:
         policy, seed=options.seed, greedy=options.greedy, max_steps=options.max_steps, trust=options.trust
     )
     try:
-        names, limit = session.action_names, session.largest_entropy
-        panels = Panels(Caption(policy.config.env.name, describe(policy), names, limit), selection)
+        panels = Panels(Caption.of(session), selection)
         if options.record is not None:
             _record(options, size, session, panels)
         else:
             _show(options, size, session, panels)
     finally:
         session.close()
-
-
-def describe(policy: Policy) -> str:
-    """The agent in one line: its core and how long it was trained."""
-    return f"core {policy.config.core['name']}  ·  trained for {policy.progress.steps:,} steps"
 
 
 def select(options: WatchOptions, policy: Policy) -> Selection:

@@ -6,7 +6,7 @@
                   curves), elements.py (cards, scales) and one module for each larger part: policy_panel.py,
                   memory_panel.py, attention_panel.py, course_panel.py; knows no events and no display
     window.py     shows the drawing in a window and obeys keys (keys.py) and mouse; person.py when a person plays,
-                  capture.py for a video of what is shown
+                  camera.py and capture.py for pictures and videos of what is shown
     recorder.py   writes the drawing to a file, without a display, through encoder.py (FFmpeg)
 
 session.py, step.py, history.py and selection.py import no pygame.

@@ -83,7 +83,7 @@ def draw_course(
     box = lay.course.inflate(-2 * gap, -gap)
     labels = min(round(206 * u), box.width // 3)
     axis = round(20 * u) if box.height >= 90 else 0
-    lanes = Rect(box.left + labels, box.top, box.width - labels, max(1, box.height - axis))
+    lanes = Rect(box.left + labels, box.top, max(1, box.width - labels), max(1, box.height - axis))
     track = Track(lanes, span_of(len(timeline)), len(timeline))
     pen = _Pen(canvas, lay, timeline, place, track, box.left, labels)
 

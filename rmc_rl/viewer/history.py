@@ -17,7 +17,10 @@ from rmc_agents.tree import leaves, map_tree
 from rmc_rl.viewer.step import Step, Timeline
 
 MOST_BYTES = 256 * 2**20
-"""What the kept steps may take; about 20,000 steps of Mini Pacman."""
+"""What the kept steps may take; some 15,000 steps of Mini Pacman."""
+
+STEP_BYTES = 3072
+"""What a kept step takes beside its arrays, about: of a small memory that is most of it."""
 
 SMALLEST_PACKED = 2048
 """Bytes from which compression is worth the time."""
@@ -145,7 +148,7 @@ class _Kept:
         packed = [*leaves(observation), *([board] if board is not None else [])]
         numbers = [part.values for part in (*step.memory, *step.gates)]
         numbers += [step.attention] if step.attention is not None else []
-        self.size = sum(len(each.content) for each in packed) + sum(array.nbytes for array in numbers)
+        self.size = STEP_BYTES + sum(len(each.content) for each in packed) + sum(array.nbytes for array in numbers)
 
     def unpacked(self) -> Step:
         """The step as it was."""

@@ -181,8 +181,10 @@ def _stack(canvas: Canvas, lay: Layout, box: Rect, stack: list[_Shown]) -> None:
     for i, shown in enumerate(stack):
         line = Rect(box.left, round(box.top + i * (height + space)), box.width, label)
         if label:
-            free = scale(canvas, lay, line, shown.low, shown.high, shown.ramp)
-            canvas.text(described(shown.part), line.left, line.centery, 21 * u, palette.QUIET, width=free)
+            words = described(shown.part)
+            taken = canvas.text(words, line.left, line.centery, 21 * u, palette.QUIET, width=line.width)
+            left = Rect(line.left + taken + space, line.top, line.width - taken - space, line.height)
+            scale(canvas, lay, left, shown.low, shown.high, shown.ramp)
         _heat_map(canvas, lay, shown.colours, Rect(box.left, line.bottom, box.width, max(1, int(height) - label)))
 
 

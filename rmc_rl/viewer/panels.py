@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pygame
@@ -17,9 +17,12 @@ from rmc_rl.viewer.elements import card, number
 from rmc_rl.viewer.keys import KEYS
 from rmc_rl.viewer.layout import Layout, arrange
 from rmc_rl.viewer.memory_panel import Targets, draw_memory
-from rmc_rl.viewer.policy_panel import draw_policy
+from rmc_rl.viewer.policy_panel import draw_policy, title_of
 from rmc_rl.viewer.selection import Selection
 from rmc_rl.viewer.step import Step, Timeline
+
+if TYPE_CHECKING:
+    from rmc_rl.viewer.session import Session
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,22 @@ class Caption:
         subtitle: the agent and its checkpoint.
         action_names: [A].
         largest_entropy: of a policy that knows nothing, in nats; None: there is no such limit.
+        policy_title: what the bars beside the actions say.
     """
 
     title: str
     subtitle: str
     action_names: tuple[str, ...]
     largest_entropy: float | None = None
+    policy_title: str = "action probabilities"
+
+    @classmethod
+    def of(cls, session: Session) -> Caption:
+        """What holds for an agent at play: its game, its core, how long it was trained, its actions."""
+        policy = session.policy
+        subtitle = f"core {policy.config.core['name']}  ·  trained for {policy.progress.steps:,} steps"
+        title = title_of(policy.agent.actions)
+        return cls(policy.config.env.name, subtitle, session.action_names, session.largest_entropy, title)
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,7 @@ class Panels:
         self._board(lay, board, step, status)
         self._numbers(lay, step)
         self._sees(lay, sees, as_numbers(step.observation))
-        draw_policy(canvas, lay, step, caption.action_names, status.person)
+        draw_policy(canvas, lay, step, caption.policy_title, caption.action_names, status.person)
         self.targets = draw_memory(canvas, lay, step, timeline, self.selection) if step.memory else []
         self.track = draw_course(
             canvas, lay, timeline, step.number, caption.action_names, caption.largest_entropy, status.since

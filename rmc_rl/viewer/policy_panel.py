@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 from pygame import Rect
 
+from rmc_agents.actions import Actions, Continuous, MultiDiscrete
 from rmc_rl import palette
 from rmc_rl.viewer.canvas import Canvas, Direction
 from rmc_rl.viewer.course_panel import PERSON
@@ -15,8 +16,15 @@ from rmc_rl.viewer.layout import Layout
 from rmc_rl.viewer.step import Step
 
 
+def title_of(actions: Actions) -> str:
+    """What the bars of such actions say (`Step.probabilities`)."""
+    if isinstance(actions, Continuous):
+        return "action, between its bounds"
+    return "action, and how likely each part was" if isinstance(actions, MultiDiscrete) else "action probabilities"
+
+
 def draw_policy(
-    canvas: Canvas, lay: Layout, step: Step, action_names: tuple[str, ...], person: tuple[str, ...] | None
+    canvas: Canvas, lay: Layout, step: Step, title: str, action_names: tuple[str, ...], person: tuple[str, ...] | None
 ) -> None:
     """Draw the probabilities of a step.
 
@@ -24,14 +32,12 @@ def draw_policy(
         canvas: where.
         lay: its layout.
         step: what to show.
+        title: what the bars say.
         action_names: [A].
         person: the name of each action's key while a person plays, else None.
     """
     u, probabilities = lay.unit, step.probabilities
-    title, tint = "action probabilities", palette.QUIET
-    if isinstance(step.action, tuple):
-        continuous = isinstance(step.action[0], float)
-        title = "action, between its bounds" if continuous else "action, and how likely each part was"
+    tint = palette.QUIET
     if step.by_person:
         title, tint = "you did this, not what the agent would have done", PERSON
     elif person is not None:

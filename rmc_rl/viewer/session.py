@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +16,7 @@ from gymnasium.envs.registration import load_env_creator
 from rmc_agents.actions import Actions, Continuous, Discrete, MultiDiscrete
 from rmc_agents.tree import map_tree
 from rmc_rl.environment import action_names, find_spec, make_single
-from rmc_rl.errors import UserError
+from rmc_rl.errors import UserError, one_line
 from rmc_rl.policy import Policy, PolicyState, action_streams
 from rmc_rl.seeds import EVALUATION_SEEDS
 from rmc_rl.spaces import interface
@@ -36,7 +38,7 @@ class Session:
         trust: whether the environment id may name a module.
 
     Raises:
-        UserError: the environment cannot be made or does not fit the agent.
+        UserError: the environment cannot be made, raises, or does not fit the agent.
     """
 
     def __init__(
@@ -75,7 +77,8 @@ class Session:
         last = self._last
         if last is None or last.action is None:
             return self.next_episode()
-        observation, reward, terminated, truncated, _ = self.env.step(self._state.last_action[0])
+        with self._calling("step"):
+            observation, reward, terminated, truncated, _ = self.env.step(self._state.last_action[0])
         number = last.number + 1
         ending = "terminated" if terminated else "truncated" if truncated else None
         if ending is None and number == self.max_steps:
@@ -88,7 +91,8 @@ class Session:
         self._seed = self._seed + 1 if seed is None else seed
         (self._noise,) = action_streams([self._seed])
         self._state = self.policy.initial_state(1)
-        observation, _ = self.env.reset(seed=self._seed)
+        with self._calling(f"reset with seed {self._seed}"):
+            observation, _ = self.env.reset(seed=self._seed)
         return self._look(observation, 0.0, 0.0, 0, None)
 
     def decide(self, action: int) -> Step:
@@ -152,18 +156,31 @@ class Session:
         except Exception as error:
             raise UserError(f"the environment '{config.id}' cannot be imported: {error}") from error
         draws = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
-        env = make_single(config, trust=trust, render_mode="rgb_array" if draws else None)
-        self.policy.require(interface(env))
+        try:
+            env = make_single(config, trust=trust, render_mode="rgb_array" if draws else None)
+            self.policy.require(interface(env))
+        except UserError as error:
+            remedy = (
+                f"if {self.policy.run / 'config.yaml'} was changed after training, restore it; else name another run"
+            )
+            raise UserError(f"{error}; {remedy}") from error
         return env
 
     def _board(self) -> np.ndarray | None:
         if self.env.render_mode is None:
             return None
-        try:
+        with self._calling("render"):
             frame: Any = self.env.render()
-        except gymnasium.error.Error as error:
-            raise UserError(f"the environment '{self.policy.config.env.id}' cannot draw itself: {error}") from error
         return frame if isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[-1] == 3 else None
+
+    @contextmanager
+    def _calling(self, what: str) -> Iterator[None]:
+        """The environment's code runs and may fail in any way."""
+        try:
+            yield
+        except Exception as error:
+            name = self.policy.config.env.id
+            raise UserError(f"the environment '{name}' raised in {what}: {one_line(error)}") from error
 
 
 def probabilities(actions: Actions, policy: torch.Tensor, chosen: np.ndarray) -> np.ndarray:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 
 import pygame
 
 from rmc_agents.actions import Discrete
-from rmc_rl import palette
-from rmc_rl.errors import UserError
-from rmc_rl.viewer.capture import Capture
+from rmc_rl.viewer.camera import Camera
 from rmc_rl.viewer.history import History
 from rmc_rl.viewer.keys import DIGITS, FASTER, REPEATING, SLOWER, STEPS, PersonKeys
 from rmc_rl.viewer.panels import Panels, Status
 from rmc_rl.viewer.person import Person
 from rmc_rl.viewer.screen import open_display
+from rmc_rl.viewer.selection import Selection
 from rmc_rl.viewer.session import Session
 from rmc_rl.viewer.step import EPISODE_END_SECONDS, Step
 
@@ -74,7 +71,7 @@ class Window:
         self._down: set[int] = set()
         self._scrubbing = False
         self._prompt: str | None = None  # the seed that is being typed
-        self._capture: Capture | None = None
+        self._camera = Camera(session.policy.config.env.name, self._tell)
         self._message, self._message_left = "h lists the keys", MESSAGE_SECONDS
         open_display(size, panels.caption.title)
         self._take(session.advance())
@@ -83,6 +80,11 @@ class Window:
     def step(self) -> Step:
         """The step that is shown."""
         return self.history.step
+
+    @property
+    def _waits(self) -> bool:
+        """Whether the game stands still until a person moves."""
+        return self.person is not None and self.person.keys.nothing is None and self.history.at_latest
 
     def run(self) -> None:
         """Play until the window is closed."""
@@ -97,7 +99,9 @@ class Window:
     def close(self) -> None:
         """Close the window."""
         self.open = False
-        self._end_video()
+        if self._camera.filming:
+            self._camera.end()
+            print(self._message, flush=True)  # the window cannot tell any more
         pygame.display.quit()
 
     def handle(self, event: pygame.event.Event) -> None:
@@ -131,8 +135,7 @@ class Window:
         self._message_left -= seconds
         if self._message_left <= 0:
             self._message = ""
-        if self._capture is not None:
-            self._on_video(lambda capture: capture.tick(seconds))
+        self._camera.tick(seconds)
         if self.paused or self._prompt is not None:
             return
         if self._hold > 0:
@@ -142,6 +145,9 @@ class Window:
         stop = time.perf_counter() + ACTING_SECONDS
         while self._due >= 1 and self._hold <= 0 and self.open and not self.paused:
             self._due -= 1
+            if self._waits:  # for a person, when what was recorded has been shown again
+                self.paused = True
+                break
             self._forward(None if self.person is None else self.person.choose())
             if time.perf_counter() > stop:
                 self._due %= 1  # faster than this machine can: what is late is dropped
@@ -151,12 +157,11 @@ class Window:
         surface = pygame.display.get_surface()
         status = self._status()
         place = (self.step.episode, self.step.number, self.step.by_person, len(self.history.timeline))
-        content = (place, status, self.panels.selection, self._capture, surface.get_size())
+        content = (place, status, self.panels.selection, self._camera.filming, surface.get_size())
         if content != self._drawn:
             self.panels.draw(surface, self.step, self.history.timeline, status)
             self._drawn = content
-            if self._capture is not None:
-                self._film(surface)
+            self._camera.show(surface)
             pygame.display.flip()
 
     def _status(self) -> Status:
@@ -201,16 +206,18 @@ class Window:
         elif key == pygame.K_t:
             self._change_hands()
         elif key == pygame.K_a:
-            back = -1 if modifiers & pygame.KMOD_SHIFT else 1
-            self._select_head(0 if selection.head is None else selection.head + 1, back)
+            self._select(selection.next_head, -1 if modifiers & pygame.KMOD_SHIFT else 1)
         elif key in DIGITS:
-            self._select_head(DIGITS[key])
+            self._select(selection.at_head, DIGITS[key])
         elif key == pygame.K_b:
-            self._select_block()
+            self._select(selection.next_block)
         elif key == pygame.K_v:
-            self._video()
+            if self._camera.filming:
+                self._camera.end()
+            else:
+                self._camera.begin(pygame.display.get_surface(), self.step)
         elif key == pygame.K_s:
-            self._save()
+            self._camera.save(pygame.display.get_surface(), self.step)
         elif key in (pygame.K_h, pygame.K_F1) or character == "?":
             self.help = not self.help
 
@@ -229,9 +236,9 @@ class Window:
             self._take(self.session.advance())
 
     def _new_episode(self, seed: int | None = None) -> None:
-        """Begin another episode; past the last one the window closes."""
+        """Begin another episode; past the last one the window closes, unless its seed was asked for."""
         self.history.latest()
-        if self.step.episode + 1 == self.episodes:
+        if seed is None and self.episodes is not None and self.step.episode + 1 >= self.episodes:
             self.open = False
             return
         self._take(self.session.next_episode(seed))
@@ -245,10 +252,15 @@ class Window:
 
     def _step_by(self, count: int) -> None:
         self.paused = True
+        if count < 0:
+            if not self._look(self.history.move, count):
+                self._tell("no earlier step is kept")
+            return
         for _ in range(count):
+            if self.person is not None and self.history.at_latest:
+                self._tell("this is where you play")
+                return
             self._forward()
-        if count < 0 and not self.history.move(count):
-            self._tell("no earlier step is kept")
 
     def _look(self, go: Callable[..., bool], *where: int) -> bool:
         """Stand elsewhere in what was recorded, and pause there."""
@@ -265,7 +277,7 @@ class Window:
             self._tell("no earlier episode is kept")
 
     def _pause(self) -> None:
-        if self.person is not None and self.person.keys.nothing is None and self.history.at_latest:
+        if self._waits:
             self._tell("this game waits for your moves: it has no action that lets time pass")
         else:
             self.paused = not self.paused
@@ -291,7 +303,7 @@ class Window:
             self.paused, self.person = self.person.was_paused, None
             self._tell("the agent plays")
         elif not isinstance(self.session.policy.agent.actions, Discrete):
-            self._tell("nobody can take over: keys cannot choose actions that are not one of a few")
+            self._tell("nobody can take over: keys cannot choose actions that are continuous or of several parts")
         else:
             try:
                 keys = PersonKeys.of(self.session.action_names)
@@ -318,27 +330,11 @@ class Window:
 
     # Attention, by keys and mouse
 
-    def _select_head(self, number: int, on: int = 0) -> None:
-        """Show head `number` of 1 … H, 0 for the mean of all; or the one so many further on, round and round."""
-        attention = self.step.attention
-        if attention is None:
-            self._tell("this memory does not attend")
-            return
-        heads = attention.shape[1]
-        number = (number + on) % (heads + 1) if on else number
-        if number > heads:
-            self._tell(f"there is no head {number}: 1 to {heads}, 0 for the mean of all")
-            return
-        self.panels.selection = replace(self.panels.selection, head=number - 1 if number else None)
-
-    def _select_block(self) -> None:
-        attention, selection = self.step.attention, self.panels.selection
-        blocks = 0 if attention is None else len(attention)
-        if blocks < 2:
-            self._tell("this memory has one block of attention" if blocks else "this memory does not attend")
-            return
-        last = blocks - 1 if selection.block is None else selection.block
-        self.panels.selection = replace(selection, block=(last + 1) % blocks)
+    def _select(self, selected: Callable[..., Selection], *which: int) -> None:
+        try:
+            self.panels.selection = selected(self.step.attention, *which)
+        except ValueError as error:
+            self._tell(str(error))
 
     def _click(self, place: tuple[int, int]) -> None:
         track = self.panels.track
@@ -348,59 +344,6 @@ class Window:
         for box, selection in self.panels.targets:
             if box.collidepoint(place):
                 self.panels.selection = selection
-
-    # Files and messages
-
-    def _file(self, suffix: str) -> Path:
-        name = self.session.policy.config.env.name
-        return Path(f"{name}-seed{self.step.seed}-step{self.step.number}{suffix}")
-
-    def _save(self) -> None:
-        path = self._file(".png")
-        try:
-            pygame.image.save(pygame.display.get_surface(), str(path))
-        except (pygame.error, OSError) as error:
-            self._tell(f"{path} cannot be written: {error}")
-        else:
-            self._tell(f"saved {path}")
-
-    def _video(self) -> None:
-        """Begin a video, or end the one that is being made."""
-        if self._capture is not None:
-            self._end_video()
-            return
-        path = self._file(".mp4")
-        try:
-            self._capture = Capture(path, pygame.display.get_surface())
-        except (UserError, OSError) as error:
-            self._tell(f"{path} cannot be written: {error}")
-
-    def _end_video(self) -> None:
-        if self._capture is not None:
-            path = self._capture.path
-            if self._on_video(Capture.finish):
-                self._tell(f"saved {path}")
-            self._capture = None
-
-    def _film(self, surface: pygame.Surface) -> None:
-        """Show the picture to the video that is being made, and then mark that one is."""
-        assert self._capture is not None
-        if surface.get_size() != self._capture.size:
-            self._end_video()
-            return
-        self._capture.show(surface)
-        pygame.draw.circle(surface, palette.VERMILION, (9, 9), 5)
-
-    def _on_video(self, do: Callable[[Capture], None]) -> bool:
-        """Do something with the video, and give it up where that fails; whether it went well."""
-        assert self._capture is not None
-        try:
-            do(self._capture)
-        except OSError as error:
-            self._tell(f"{self._capture.path} cannot be written: {error}")
-            self._capture = None
-            return False
-        return True
 
     def _tell(self, message: str) -> None:
         self._message, self._message_left = message, MESSAGE_SECONDS

@@ -100,6 +100,7 @@ def test_ctrl_c_ends_it_without_a_traceback(
         ("speed=nan", "speed=nan"),
         ("speed=1e9", "speed=1e+09: from 0.1 to 1000"),
         ("episodes=0", "at least 1"),
+        ("seed=9223372036854775808", "seed=9223372036854775808 is too large: at most 2^63"),
         ("max_steps=0", "at least 1"),
         ("sped=8", "did you mean 'speed'"),
         ("checkpoint=none", "has no checkpoint 'none'"),

@@ -55,6 +55,14 @@ def lanes(before: np.ndarray, after: np.ndarray, track: Track) -> tuple[float, f
     return rows.min() / track.box.height, rows.max() / track.box.height
 
 
+def test_a_window_of_a_few_pixels_has_a_time_line(make_step: MakeStep) -> None:
+    timeline = episode(make_step, 3)
+    canvas = Canvas()
+    canvas.surface = pygame.Surface((20, 3000))
+    lay = arrange(20, 3000, 1.25, 1.0, True)
+    assert draw_course(canvas, lay, timeline, 1, NAMES, None, 0).box.width == 1
+
+
 def test_a_place_on_the_time_line_is_a_step_and_back() -> None:
     track = Track(Rect(100, 0, 730, 50), 45, 30)
     assert [track.step_at(round(track.middle(i))) for i in range(30)] == list(range(30))

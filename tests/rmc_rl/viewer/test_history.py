@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -122,6 +123,18 @@ def test_the_earliest_steps_go_first_when_memory_ends(make_step: MakeStep, lengt
     assert place(history) == first
     if lengths == (40,):
         assert history.timeline.values.tolist() == [float(i) for i in range(40)], "the time line keeps its numbers"
+
+
+def test_what_is_beside_a_steps_arrays_counts_too(make_step: MakeStep) -> None:
+    small = {"board": None, "observation": np.zeros(1), "attention": None, "gates": (), "memory": ()}
+    steps = [make_step(number=i, value=float(i), reward=i / 7, entropy=i / 3, **small) for i in range(1000)]
+    history = History()
+    tracemalloc.start()
+    for step in steps:
+        history.add(step)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 1.2 * history.bytes
 
 
 def test_the_latest_step_is_always_kept(make_step: MakeStep) -> None:

@@ -122,6 +122,16 @@ def test_an_lstm_shows_state_and_gates_side_by_side(make_step: MakeStep) -> None
         assert i / 3 - 0.05 < rows.mean() / len(before) < (i + 1) / 3 + 0.05
 
 
+@pytest.mark.parametrize(("name", "has_scale"), [("h", True), ("controller's hidden state", False)])
+def test_a_name_has_its_room_before_the_scale(make_step: MakeStep, name: str, has_scale: bool) -> None:
+    values = np.linspace(-1, 1, 16, dtype=np.float32)[None]
+    pictures = []
+    for factor in (1, 2):  # the colours are the same, their scale is another
+        parts = tuple(MemoryPart(name, factor * values) for _ in range(8))
+        pictures.append(drawn(make_step(memory=parts, attention=None, gates=()), size=(360, 480))[0])
+    assert (pictures[0] != pictures[1]).any() == has_scale
+
+
 def gate(columns: int, rows: int = 4) -> MemoryPart:
     return MemoryPart("forget gate", np.full((rows, columns), 0.5, np.float32))
 

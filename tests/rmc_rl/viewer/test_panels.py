@@ -10,6 +10,7 @@ from rmc_rl import palette
 from rmc_rl.viewer.course_panel import PERSON
 from rmc_rl.viewer.layout import arrange
 from rmc_rl.viewer.panels import Caption, Panels, Status, as_picture
+from rmc_rl.viewer.session import Session
 from rmc_rl.viewer.step import MemoryPart, Step, Timeline
 
 SIZE = (960, 540)
@@ -40,6 +41,14 @@ def differing(a: np.ndarray, b: np.ndarray) -> list[str]:
         change[box.top : box.bottom, box.left : box.right] = False
     assert not change.any(), "something changed outside all parts"
     return found
+
+
+def test_the_caption_of_an_agent_at_play(session: Session) -> None:
+    caption = Caption.of(session)
+    assert caption.title == "minipacman-viewport"
+    assert caption.subtitle == f"core rmc  ·  trained for {session.policy.progress.steps:,} steps"
+    assert caption.action_names == ("stay", "right", "up", "left", "down")
+    assert caption.largest_entropy == pytest.approx(np.log(5))
 
 
 def test_the_same_step_is_the_same_picture(panels: Panels, make_step: Callable[..., Step]) -> None:

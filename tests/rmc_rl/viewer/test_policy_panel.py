@@ -6,11 +6,12 @@ import numpy as np
 import pygame
 import pytest
 
+from rmc_agents.actions import Continuous, Discrete, MultiDiscrete
 from rmc_rl import palette
 from rmc_rl.viewer.canvas import Canvas
 from rmc_rl.viewer.course_panel import PERSON
 from rmc_rl.viewer.layout import arrange
-from rmc_rl.viewer.policy_panel import draw_policy
+from rmc_rl.viewer.policy_panel import draw_policy, title_of
 from rmc_rl.viewer.step import Step
 
 SIZE = (1280, 720)
@@ -25,13 +26,18 @@ def drawn(
     canvas = Canvas()
     canvas.surface = pygame.Surface(size)
     lay = arrange(*size, 1.25, 1.0, True)
-    draw_policy(canvas, lay, step, names, person)
+    draw_policy(canvas, lay, step, "action probabilities", names, person)
     picture = pygame.surfarray.array3d(canvas.surface).swapaxes(0, 1).astype(int)
     return picture[lay.policy.top : lay.policy.bottom, lay.policy.left : lay.policy.right]
 
 
 def rows_of(picture: np.ndarray, colour: palette.Colour) -> np.ndarray:
     return np.flatnonzero((picture == colour).all(-1).any(1))
+
+
+def test_the_title_says_what_the_bars_say() -> None:
+    titles = [title_of(actions) for actions in (Discrete(3), MultiDiscrete([3, 2]), Continuous([True]))]
+    assert titles == ["action probabilities", "action, and how likely each part was", "action, between its bounds"]
 
 
 def test_the_chosen_action_is_marked(make_step: MakeStep) -> None:

@@ -226,15 +226,29 @@ def test_a_game_without_pictures_is_played_all_the_same(policy: Policy) -> None:
 @pytest.mark.usefixtures("own_games")
 def test_a_game_that_does_not_fit_is_refused(policy: Policy) -> None:
     policy.config.env.id, policy.config.env.kwargs = "test/Narrow-v0", {}
-    with pytest.raises(UserError, match=r"Discrete\(5\)\), this is .*Discrete\(2\)\)"):
+    with pytest.raises(UserError, match=r"Discrete\(5\)\), this is .*Discrete\(2\)\); if .*config.yaml was changed"):
+        Session(policy)
+    policy.config.env.kwargs = {"of_another_game": 1}
+    with pytest.raises(UserError, match=r"of_another_game.*; if .*config.yaml was changed after training, restore it"):
         Session(policy)
 
 
 @pytest.mark.usefixtures("own_games")
 def test_a_game_that_cannot_draw_says_so(policy: Policy) -> None:
     policy.config.env.id, policy.config.env.kwargs = "test/Undrawable-v0", {}
-    with pytest.raises(UserError, match="cannot draw itself: a drawing library is missing"):
+    with pytest.raises(UserError, match=r"raised in render: .*: a drawing library is missing"):
         Session(policy).advance()
+
+
+@pytest.mark.parametrize("call", ["reset", "step"])
+def test_a_game_that_raises_says_so(session: Session, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("out of\nband")
+
+    session.advance()
+    monkeypatch.setattr(type(session.env.unwrapped), call, fail)
+    with pytest.raises(UserError, match=f"'rmc_envs:rmc/.*' raised in {call}.*: RuntimeError: out of band$"):
+        session.advance() if call == "step" else session.next_episode(7)
 
 
 def test_an_untrusted_module_is_refused(policy: Policy) -> None:

@@ -162,7 +162,7 @@ def test_every_key_of_the_help_does_something(make_window: MakeWindow, tmp_path:
     def state(window: Window) -> tuple[object, ...]:
         place = (window.step.episode, window.step.number)
         settings = (window.paused, window.speed, window.session.greedy, window.help, window.open, window.person)
-        return place, settings, window.panels.selection, window._message, window._prompt, window._capture
+        return place, settings, window.panels.selection, window._message, window._prompt, window._camera.filming
 
     for keys, _ in KEYS:
         for name in keys.split("  or  "):
@@ -201,6 +201,16 @@ def test_it_closes_after_the_last_episode(make_window: MakeWindow) -> None:
     skipped = make_window(episodes=1)
     press(skipped, pygame.K_n)
     assert not skipped.open
+
+
+def test_a_seed_that_is_asked_for_is_played_after_the_last_episode_too(make_window: MakeWindow) -> None:
+    window = make_window(max_steps=2, episodes=1)
+    press(window, pygame.K_r)
+    press(window, pygame.K_RETURN, "\r")
+    assert (window.open, window.step.episode) == (True, 1)
+    for _ in range(20):
+        window.tick(0.2)
+    assert (window.open, window.step.episode) == (False, 1)
 
 
 def test_a_machine_too_slow_for_the_speed_drops_what_is_late(
@@ -471,7 +481,21 @@ def test_a_game_without_standing_still_waits(window: Window, monkeypatch: pytest
     assert window.paused
     assert "waits for your moves" in window._message
     press(window, pygame.K_0)
-    assert window.history.timeline.actions[0] == 0
+    press(window, pygame.K_0)
+    assert window.history.timeline.actions[:2].tolist() == [0, 0]
+    press(window, pygame.K_HOME)
+    press(window, pygame.K_SPACE)
+    for _ in range(8):
+        window.tick(0.25)
+    assert (window.step.number, window.paused) == (2, True), "it shows what was recorded, and waits again"
+
+
+def test_while_a_person_plays_the_agent_takes_no_step(window: Window) -> None:
+    press(window, pygame.K_t)
+    for key in (pygame.K_UP, pygame.K_UP, pygame.K_HOME, pygame.K_PAGEDOWN, pygame.K_PERIOD):
+        press(window, key)
+    assert window.step.number == 2
+    assert "where you play" in window._message
 
 
 @pytest.mark.parametrize("actions", [Continuous([True]), MultiDiscrete([2, 2])])
@@ -514,7 +538,7 @@ def test_a_video_of_what_is_shown(window: Window, tmp_path: Path, monkeypatch: p
 
 
 def test_a_video_ends_with_the_window_or_its_size(
-    window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     press(window, pygame.K_v)
@@ -525,6 +549,7 @@ def test_a_video_ends_with_the_window_or_its_size(
     press(window, pygame.K_v)
     window.close()
     assert sorted(path.name[-9:] for path in tmp_path.iterdir()) == ["step0.mp4", "step1.mp4"]
+    assert capsys.readouterr().out == "saved minipacman-viewport-seed100-step1.mp4\n"
 
 
 def test_a_video_that_cannot_be_written_is_told(
@@ -533,7 +558,7 @@ def test_a_video_that_cannot_be_written_is_told(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("rmc_rl.viewer.encoder.MP4", ("-c:v", "no_such_encoder"))
     press(window, pygame.K_v)
-    while window._capture is not None:
+    while window._camera.filming:
         window.tick(0.2)
     assert "cannot be written" in window._message
     assert list(tmp_path.iterdir()) == []
@@ -556,15 +581,6 @@ def test_a_picture_is_saved(window: Window, tmp_path: Path, monkeypatch: pytest.
     (path,) = tmp_path.iterdir()
     assert path.name == "minipacman-viewport-seed100-step0.png"
     np.testing.assert_array_equal(pygame.surfarray.array3d(pygame.image.load(path)), shown())
-
-
-def test_a_picture_that_cannot_be_saved_is_told(
-    window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "minipacman-viewport-seed100-step0.png").mkdir()
-    press(window, pygame.K_s)
-    assert "cannot be written" in window._message
 
 
 @pytest.mark.parametrize(
