@@ -305,7 +305,7 @@ def main() -> None:
     name = "page" if kind == "page" else f"agent.{kind}"
     path = policy.run / name if options.file is None else Path(options.file)
     console = Console(stderr=True)
-    console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False)
+    console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False, soft_wrap=True)
     try:
         with console.status("") as status:
 

@@ -7,12 +7,11 @@ import { uniform } from "./chance.js";
 import { COLOURS, faded, number, percent, Sheet } from "./drawing.js";
 import { Limits } from "./memory.js";
 import { MemoryPanel } from "./memory_panel.js";
-import { batchOfOne, download, loadRuntime, Model, PageError } from "./model.js";
+import { batchOfOne, openModel, PageError } from "./model.js";
 import { fail, loading, ready } from "./notice.js";
 import { Question } from "./question.js";
 import { likeliest, softmax } from "./session.js";
 
-const REMEDY = "write the page again";
 const LARGEST_SEED = 2 ** 31;
 /** So much of the map one press of an arrow key moves a vector. */
 const NUDGE = 0.08;
@@ -315,10 +314,7 @@ function ordinal(rank) {
 }
 
 async function start() {
-  const about = JSON.parse(new TextDecoder().decode(await download("farthest.json", REMEDY)));
-  const progress = loading(about.bytes);
-  const [ort, bytes] = await Promise.all([loadRuntime(REMEDY, progress), download("farthest.onnx", REMEDY, progress)]);
-  const model = await Model.open(ort, bytes);
+  const { model, about } = await openModel("farthest", loading);
   const seed = Number(new URLSearchParams(location.search).get("seed") ?? 1);
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw new PageError("seed= in the address: a whole number from 0 is needed.");

@@ -1,20 +1,22 @@
 /** The page: loads the agent, lets it play or the visitor, and shows what it sees, thinks and remembers. */
 
-import { number, percent, Sheet } from "./drawing.js";
+import { number, percent, prefersStillness, Sheet } from "./drawing.js";
 import { makeGame } from "./games/index.js";
 import { Limits } from "./memory.js";
 import { MemoryPanel } from "./memory_panel.js";
-import { download, loadRuntime, Model, PageError } from "./model.js";
+import { openModel, PageError } from "./model.js";
 import { fail, loading, ready } from "./notice.js";
 import { Sees } from "./sees.js";
 import { Session } from "./session.js";
 import { Timeline } from "./timeline.js";
 
-const REMEDY = "write the page again with python -m rmc_rl.export format=page";
 /** Steps per second. */
 const SPEEDS = [1, 2, 4, 8, 15, 30, 60, 120];
 /** So long the last moment of an episode stays in sight. */
 const ENDING_MILLISECONDS = 1500;
+
+/** Keys that move a slider which has the focus. */
+const SLIDING = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"];
 
 const KEYS = [
   ["space", "play, pause"],
@@ -273,6 +275,7 @@ class Page {
     click("sampled", () => this.set({ greedy: false }));
     click("greedy", () => this.set({ greedy: true }));
     click("help-button", () => $("help").showModal());
+    $("speed").max = SPEEDS.length - 1;
     $("speed").addEventListener("input", () => this.set({ speed: SPEEDS[$("speed").valueAsNumber] }));
     $("seed").addEventListener("change", () => {
       const seed = $("seed").valueAsNumber;
@@ -295,11 +298,13 @@ class Page {
       p: () => this.set({ byHand: !this.byHand }),
       h: () => $("help").showModal(),
     };
+    // What was clicked or dragged does not keep the keys: they are the game's. What was gone to by Tab keeps its own.
+    addEventListener("pointerup", () => document.activeElement.closest("button, #speed, #timeline")?.blur());
     addEventListener("keydown", (event) => {
       const { key, target } = event;
       if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
-      if (target instanceof HTMLInputElement || (target instanceof HTMLButtonElement && [" ", "Enter"].includes(key)))
-        return;
+      if (target === $("seed") || (target === $("speed") && SLIDING.includes(key))) return;
+      if (target instanceof HTMLButtonElement && [" ", "Enter"].includes(key)) return;
       const action = this.byHand ? game.keys[key] : undefined;
       const does = action !== undefined ? () => this.act(action) : pressed[key];
       if (does === undefined) return;
@@ -320,10 +325,7 @@ function playingKeys(game) {
 }
 
 async function start() {
-  const about = JSON.parse(new TextDecoder().decode(await download("agent.json", REMEDY)));
-  const progress = loading(about.bytes);
-  const [ort, bytes] = await Promise.all([loadRuntime(REMEDY, progress), download("agent.onnx", REMEDY, progress)]);
-  const model = await Model.open(ort, bytes);
+  const { model, about } = await openModel("agent", loading);
   const asked = new URLSearchParams(location.search);
   const seed = Number(asked.get("seed") ?? about.first_seed);
   if (!Number.isSafeInteger(seed) || seed < 0)
@@ -335,8 +337,7 @@ async function start() {
   ready();
   const page = new Page(session, about);
   await page.begin(seed);
-  await page.begin(seed);
-  page.set({ playing: !matchMedia("(prefers-reduced-motion: reduce)").matches && !asked.has("paused") });
+  page.set({ playing: !prefersStillness() && !asked.has("paused") });
   await page.run();
 }
 

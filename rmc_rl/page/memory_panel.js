@@ -40,7 +40,7 @@ export class MemoryPanel {
     this.strips = new Strips();
     this.drawn = 0;
     this.sheet = new Sheet(root.querySelector("canvas"), () => this.#redraw());
-    root.addEventListener("keydown", ({ key }) => {
+    addEventListener("keydown", ({ key }) => {
       if (key === "Escape") this.#pin(null);
     });
   }

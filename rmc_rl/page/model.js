@@ -3,29 +3,56 @@
 /** Something a visitor can be told: what is wrong, and the remedy. */
 export class PageError extends Error {}
 
+/** Where a file is missing or damaged. */
+const REMEDY = "write the page again with python -m rmc_rl.export format=page";
+const WASM_MAGIC = [0x00, 0x61, 0x73, 0x6d];
+
+/**
+ * What the page is about: one step of an agent or a core, and what is said of it.
+ * @param {string} name of the files `name.json` and `name.onnx`
+ * @param {(total: number) => (bytes: number) => void} [loading] told how many bytes will come, then each time how many
+ *   have
+ * @returns {Promise<{model: Model, about: Object}>}
+ */
+export async function openModel(name, loading = () => () => {}) {
+  const about = readJson(`${name}.json`, await download(`${name}.json`));
+  const progress = loading(about.bytes);
+  const [ort, bytes] = await Promise.all([loadRuntime(progress), download(`${name}.onnx`, progress)]);
+  return { model: await Model.open(ort, bytes), about };
+}
+
+function readJson(name, bytes) {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new PageError(`${name} is damaged: ${REMEDY}`);
+  }
+}
+
 /**
  * A file of this folder.
  * @param {string} name relative to the page
- * @param {string} remedy what to do where it is missing
  * @param {(bytes: number) => void} [progress] told how many bytes have come, each time
  * @returns {Promise<Uint8Array>}
  */
-export async function download(name, remedy, progress = () => {}) {
-  let response;
-  try {
-    response = await fetch(name);
-  } catch {
-    throw new PageError(`${name} did not come: is the server still there? Reload the page.`);
-  }
-  if (!response.ok) throw new PageError(`${name} is missing (the server says ${response.status}): ${remedy}`);
+async function download(name, progress = () => {}) {
   const parts = [];
   let size = 0;
-  for (const reader = response.body.getReader(); ;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    parts.push(value);
-    size += value.length;
-    progress(value.length);
+  try {
+    // The server is asked whether what the browser keeps is still current: of a page that was written anew, an old
+    // model must not meet a new description.
+    const response = await fetch(name, { cache: "no-cache" });
+    if (!response.ok) throw new PageError(`${name} is missing (the server says ${response.status}): ${REMEDY}`);
+    for (const reader = response.body.getReader(); ;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      parts.push(value);
+      size += value.length;
+      progress(value.length);
+    }
+  } catch (error) {
+    if (error instanceof PageError) throw error;
+    throw new PageError(`${name} did not come whole: is the server still there? Reload the page.`);
   }
   const whole = new Uint8Array(size);
   let at = 0;
@@ -36,35 +63,42 @@ export async function download(name, remedy, progress = () => {}) {
   return whole;
 }
 
-/** Unpack what is packed with gzip; some servers have done it on the way. */
-async function unpacked(bytes) {
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+/** Unpack WebAssembly that is packed with gzip; some servers have done it on the way. */
+async function unpacked(name, packed) {
+  let bytes = packed;
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    bytes = await new Response(stream).arrayBuffer().then(
+      (whole) => new Uint8Array(whole),
+      () => [],
+    );
+  }
+  if (WASM_MAGIC.some((byte, at) => bytes[at] !== byte)) throw new PageError(`${name} is damaged: ${REMEDY}`);
+  return bytes;
 }
 
 /**
  * onnxruntime for WebAssembly in one thread, which needs no special headers from the server.
- * @param {string} remedy what to do where a file of it is missing
  * @param {(bytes: number) => void} progress
  */
-export async function loadRuntime(remedy, progress) {
+async function loadRuntime(progress) {
   if (typeof WebAssembly !== "object") {
     throw new PageError(
       "This browser has no WebAssembly, or it is switched off: the agent runs in nothing else. " +
         "Switch it on, or take a current Firefox, Chrome, Edge or Safari.",
     );
   }
-  const packed = await download("ort/ort-wasm.bin", remedy, progress);
+  const name = "ort/ort-wasm.bin";
+  const wasm = await unpacked(name, await download(name, progress));
   let ort;
   try {
     ort = await import("./ort/ort.js");
   } catch {
-    throw new PageError(`ort/ort.js is missing or no script: ${remedy}`);
+    throw new PageError(`ort/ort.js is missing or no script: ${REMEDY}`);
   }
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = { mjs: new URL("ort/ort-wasm.js", document.baseURI).href };
-  ort.env.wasm.wasmBinary = await unpacked(packed);
+  ort.env.wasm.wasmBinary = wasm;
   return ort;
 }
 
@@ -78,8 +112,7 @@ export class Model {
     try {
       return new Model(ort, await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] }));
     } catch (error) {
-      const why = "its file is damaged or of a newer kind; write the page again";
-      throw new PageError(`The model cannot be opened (${error.message}): ${why}.`);
+      throw new PageError(`The model cannot be opened (${error.message}): ${REMEDY}`);
     }
   }
 

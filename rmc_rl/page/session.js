@@ -74,9 +74,9 @@ export class Session {
     return this.#look(observation, reward, last.episodeReturn + reward, ending);
   }
 
-  /** The first moment of the next episode, wherever this one stands. */
+  /** The first moment of the next episode, wherever this one stands; after the largest seed comes 0. */
   nextEpisode() {
-    return this.begin(this.firstSeed, this.episode + 1);
+    return Number.isSafeInteger(this.seed + 1) ? this.begin(this.firstSeed, this.episode + 1) : this.begin(0);
   }
 
   /**

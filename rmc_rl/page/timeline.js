@@ -8,6 +8,13 @@ const SHORTEST_SPAN = 40;
 /** Rows of a band are named where they are at least so high. */
 const NAMED_ROW = 8.5;
 
+/** The least and the greatest of a few numbers or of very many, which a call of `Math.min` does not take. */
+function rangeOf(values) {
+  let [least, greatest] = [Infinity, -Infinity];
+  for (const value of values) [least, greatest] = [Math.min(least, value), Math.max(greatest, value)];
+  return [least, greatest];
+}
+
 /** Rows of numbers over time as a picture that grows by a column a step. */
 class Band {
   constructor(rows, colour) {
@@ -179,9 +186,10 @@ export class Timeline {
     return this.plot.left + ((step + 0.5) * this.plot.width) / this.span;
   }
 
-  #curve({ x, y, width, height }, values, colour, most = Math.max(...values)) {
+  #curve({ x, y, width, height }, values, colour, most = undefined) {
     const { context } = this.sheet;
-    const [low, high] = [Math.min(0, Math.min(...values)), Math.max(0, most)];
+    const [least, greatest] = rangeOf(values);
+    const [low, high] = [Math.min(0, least), Math.max(0, most ?? greatest)];
     const reach = high - low > 1e-9 ? high - low : 1;
     const at = (value) => y + height - 1 - ((value - low) / reach) * (height - 2);
     context.fillStyle = COLOURS.track;
@@ -200,8 +208,9 @@ export class Timeline {
 
   #bars({ x, y, width, height }, values) {
     const { context } = this.sheet;
-    const limit = Math.max(1e-9, ...values.map(Math.abs));
-    const hasLosses = values.some((value) => value < 0);
+    const [least, greatest] = rangeOf(values);
+    const limit = Math.max(1e-9, greatest, -least);
+    const hasLosses = least < 0;
     const zero = hasLosses ? y + height / 2 : y + height - 1;
     const room = hasLosses ? height / 2 : height - 1;
     const thick = Math.min(10, Math.max(1, (0.7 * width) / this.span));

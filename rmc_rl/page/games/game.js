@@ -12,8 +12,8 @@ const MOVES = {
   right: ["ArrowRight", "d"],
   stay: ["Enter"],
 };
-/** Keys of all other actions, in their order; Q and R are left to the page. */
-const OTHER_KEYS = [..."0123456789abcdefghijklmnopstuvwxyz"];
+/** Keys of all other actions, in their order; G, H, N and P are left to the page. */
+const OTHER_KEYS = [..."0123456789abcdefijklmoqrstuvwxyz"];
 
 /**
  * A game in play.

@@ -23,10 +23,9 @@ COUNT, DIMENSIONS = 5, 7
 
 READ = """async (seed) => {
     const names = ["./model.js", "./farthest.js", "./question.js"];
-    const [{ Model, loadRuntime, download }, { read }, { Question }] = await Promise.all(
+    const [{ openModel }, { read }, { Question }] = await Promise.all(
         names.map((name) => import(new URL(name, location.href))));
-    const about = await (await fetch("farthest.json")).json();
-    const model = await Model.open(await loadRuntime("", () => {}), await download("farthest.onnx", ""));
+    const { model, about } = await openModel("farthest");
     const question = new Question(about.num_vectors, about.dimensions, seed);
     const plain = (tensor) => ({ dims: tensor.dims, data: Array.from(tensor.data) });
     const steps = await read(model, about, question);
@@ -112,3 +111,15 @@ def test_it_is_used_by_hand(farthest_folder: Path, opened: Open, size: dict[str,
         assert page.locator("#handles .is-unseen").count() == COUNT - 1
         page.click("#new")
         wait(page, lambda: page.inner_text("#verdict").startswith("Its answer: "))
+
+
+def test_a_memory_without_attention_leaves_no_hole(onnxruntime_web: Any, opened: Open, tmp_path: Path) -> None:
+    config = SUPERVISED.make(f"task.num_vectors={COUNT}", "model.hidden_sizes=[8]", "core=lstm", "core.hidden_size=8")
+    model = Trained(*build(config), config, Path("runs/nowhere"), 0)
+    write_farthest_page(tmp_path / "page", *farthest_page(model))
+    with opened(tmp_path / "page") as page:
+        wait(page, lambda: page.inner_text("#verdict") != "")
+        assert not page.is_visible("#figure")
+        order, memory = (page.locator(part).bounding_box() for part in (".order", ".memory"))
+        assert memory["y"] - order["y"] - order["height"] == pytest.approx(10)
+        assert colours(page, ".memory-stage canvas") >= 8

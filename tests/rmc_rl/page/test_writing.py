@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import sys
@@ -30,13 +32,19 @@ def _no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
+def said(policy: Policy) -> list[str]:
+    """What the verb says when it writes the page into the run folder."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
         patch.setattr(writing, "runtime_files", lambda *arguments: RUNTIME)
-        exported = write_page(policy, tmp_path_factory.mktemp("pages") / "page")
-    assert exported.difference < 1e-4
-    assert exported.size == sum(path.stat().st_size for path in exported.path.rglob("*") if path.is_file())
-    return exported.path
+        patch.setattr(sys, "argv", ["export", "format=page", f"run={policy.run}"])
+        verb.main()
+    return said.getvalue().splitlines()
+
+
+@pytest.fixture(scope="module")
+def folder(policy: Policy, said: list[str]) -> Path:
+    return policy.run / "page"
 
 
 def test_the_folder_is_whole(folder: Path) -> None:
@@ -126,15 +134,11 @@ def test_somebody_elses_folder_is_refused(policy: Policy, tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_the_verb_writes_it_into_the_run_folder(
-    policy: Policy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["export", "format=page", f"run={policy.run}"])
-    verb.main()
-    written, look = capsys.readouterr().out.splitlines()
-    assert written.startswith(f"{policy.run}/page: 0.")
-    assert f"-m http.server -b 127.0.0.1 -d {policy.run}/page" in look
-    assert (policy.run / "page" / "index.html").is_file()
+def test_the_verb_says_what_it_wrote(folder: Path, said: list[str]) -> None:
+    written, look = said
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert written.startswith(f"{folder}: {size / 1e6:.1f} MB, equal to the agent within ")
+    assert f"-m http.server -b 127.0.0.1 -d {folder}" in look
 
 
 def test_its_documentation_names_every_part_and_leads_somewhere() -> None:
