@@ -51,7 +51,6 @@ def test_what_is_missing_or_forged_is_refused(key: str) -> None:
     "spaces",
     [
         {"observation": {"type": "Box", "shape": [10**6, 10**6], "dtype": "float32", "low": 0, "high": 1}},
-        {"observation": {"type": "Box", "shape": [], "dtype": "float32", "low": 0, "high": 1}},
         {"observation": {"type": "Box", "shape": [-3, -3], "dtype": "float32", "low": 0, "high": 1}},
         {"observation": {"type": "Box", "shape": [3], "dtype": "O", "low": 0, "high": 1}},
         {"observation": {"type": "Box", "shape": [3], "dtype": "float32", "low": [1, 2], "high": 1}},
