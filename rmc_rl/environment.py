@@ -16,7 +16,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv, VectorWra
 
 from rmc_rl.config import EnvConfig
 from rmc_rl.errors import UserError, nearest, one_line
-from rmc_rl.spaces import Adapted, AdaptedVector, interface
+from rmc_rl.spaces import Adapted, AdaptedVector, Interface, interface
 
 PROVIDERS = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "popgym-": "popgym", "ALE/": "ale_py"}
 """Packages that register environments when they are imported, by how the ids begin."""
@@ -144,6 +144,19 @@ def make_vector(
         env.close()
         raise
     return AdaptedVector(env) if found.needs_adapting else env
+
+
+def interface_of(config: EnvConfig, *, trust: bool = False) -> Interface:
+    """What the agent is made for, of an environment that is made once for it: so bad input costs nothing.
+
+    Raises:
+        UserError: as `make_vector`.
+    """
+    env = make_vector(config, 1, trust=trust)
+    try:
+        return interface(env)
+    finally:
+        env.close()
 
 
 class _InProcesses(VectorWrapper):

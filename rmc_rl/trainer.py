@@ -13,12 +13,12 @@ from rmc_rl.checkpoint import latest_checkpoint
 from rmc_rl.config import TRAIN, Config
 from rmc_rl.display import LastingDisplay, make_display
 from rmc_rl.engines import make_engine
-from rmc_rl.environment import make_vector
+from rmc_rl.environment import interface_of
 from rmc_rl.loop import Loop, stop_on_signals
 from rmc_rl.metrics import make_writers
 from rmc_rl.progress import Progress
 from rmc_rl.run_folder import command
-from rmc_rl.spaces import Interface, interface
+from rmc_rl.spaces import Interface
 from rmc_rl.start import Start, begin, last_state
 from rmc_rl.videos import Videos
 
@@ -51,9 +51,7 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
 
 def _check(config: Config) -> Interface:
     """Make environment and agent once before anything is started or written, so that bad input costs nothing."""
-    env = make_vector(config.env, 1, trust=config.trust)
-    found = interface(env)
-    env.close()
+    found = interface_of(config.env, trust=config.trust)
     build_agent(config, found)
     if config.engine.address is None:  # else it is a cluster's GPUs that count
         learner_device(config)

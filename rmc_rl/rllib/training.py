@@ -32,7 +32,7 @@ from rmc_rl.config import Config
 from rmc_rl.display import Display, LastingDisplay, make_display
 from rmc_rl.engines.ray_processes import make_temporary_folder, start_ray, stop_ray
 from rmc_rl.engines.shares import share_cores
-from rmc_rl.environment import make_vector
+from rmc_rl.environment import interface_of
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.loop import Loop, stop_on_signals
 from rmc_rl.metrics import GLOSSARY, Writer, make_writers
@@ -40,7 +40,7 @@ from rmc_rl.policy import Policy
 from rmc_rl.progress import Progress
 from rmc_rl.rllib.algorithm import LENGTHS, RETURNS, agent_weights, algorithm_config
 from rmc_rl.run_folder import RunFolder, command, create_run_folder
-from rmc_rl.spaces import Interface, interface
+from rmc_rl.spaces import Interface
 from rmc_rl.trainer import TrainingResult, farewell
 from rmc_rl.weights import get_weights, load_weights
 
@@ -136,9 +136,7 @@ def save_agent(config: Config, interface: Interface, weights: Mapping[str, np.nd
 
 def _check(config: Config, weights: Mapping[str, np.ndarray] | None) -> Interface:
     """Make environment and agent once before anything is started or written, so that bad input costs nothing."""
-    env = make_vector(config.env, 1, trust=config.trust)
-    found = interface(env)
-    env.close()
+    found = interface_of(config.env, trust=config.trust)
     agent = build_agent(config, found)
     if weights is not None:
         load_weights(agent, weights)

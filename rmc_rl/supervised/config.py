@@ -57,7 +57,6 @@ class SupervisedConfig:
         "type of large products: bfloat16 by autocast on a GPU (on a CPU the core's own matmul_dtype does that)",
         choices=("float32", "bfloat16"),
     )
-    compile: bool = key("have torch.compile make the model's code")
     runs_dir: str = key("where run folders are made")
     resume: str | None = key("a run folder, or 'latest': go on with that run")
     group: str | None = key("a name that runs share which are drawn together; null: none, of a sweep its date")

@@ -1,14 +1,13 @@
 """The supervised learner: makes its own batches, and better weights of them.
 
-Update u of process r draws its sequences from a stream of its own, a function of the run's seed, u and r alone. So a
-resumed run needs no record of random numbers, and goes on bit for bit.
+Every update draws its sequences from a stream of its own, a function of the run's seed and the update's number alone.
+So a resumed run needs no record of random numbers, and goes on bit for bit.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rmc_rl.errors import NonFiniteLossError, UserError
-from rmc_rl.gradients import Gradients, GradientSum, alone
+from rmc_rl.gradients import Gradients, GradientSum
 from rmc_rl.optimizer import Optimizer
 from rmc_rl.supervised.config import SupervisedConfig
 from rmc_rl.supervised.models import SequenceModel
@@ -39,9 +38,6 @@ class SupervisedLearner:
         config: of the run.
         device: where it learns.
         threads: parts of a batch worked on at a time; more than one on a CPU only.
-        rank: which of the processes this is.
-        processes: that share each batch.
-        all_reduce: gives the sum of each tensor over all of them.
     """
 
     def __init__(
@@ -51,9 +47,6 @@ class SupervisedLearner:
         config: SupervisedConfig,
         device: str,
         threads: int = 1,
-        rank: int = 0,
-        processes: int = 1,
-        all_reduce: Callable[[list[Tensor]], list[Tensor]] = alone,
     ) -> None:
         self.task = task
         self.model = model.to(device)
@@ -61,18 +54,13 @@ class SupervisedLearner:
         self.device = torch.device(device)
         self.optimizer = Optimizer(self.model, config.learner)
         self.steps = 0
-        self._rank = rank
-        size = config.learner.batch_size
-        if size % processes:
-            raise UserError(f"learner.batch_size={size} cannot be shared equally by {processes} processes")
-        self._batch_size = size // processes
         on_cpu = self.device.type == "cpu"
-        self._gradient_sum = GradientSum(self.optimizer.parameters, threads if on_cpu else 1, all_reduce)
+        self._gradient_sum = GradientSum(self.optimizer.parameters, threads if on_cpu else 1)
         at_once = config.learner.sequences_at_once
         if at_once is None:
             # No function of the threads: how many there are must change no bit.
-            half = min(max(-(-self._batch_size // 2), FEWEST_AT_ONCE), MOST_AT_ONCE)
-            at_once = half if on_cpu else self._batch_size
+            size = config.learner.batch_size
+            at_once = min(max(-(-size // 2), FEWEST_AT_ONCE), MOST_AT_ONCE) if on_cpu else size
         self._at_once = at_once
         self._generator = torch.Generator(self.device)
 
@@ -84,9 +72,9 @@ class SupervisedLearner:
         """
         started = time.perf_counter()
         rate = self.optimizer.schedule(self.steps / self.config.total_steps, self.steps)
-        batch = self._draw(self._batch_size, "train", _TRAINING, self.steps, self._rank)
+        batch = self._draw(self.config.learner.batch_size, "train", _TRAINING, self.steps)
         drawn = time.perf_counter()
-        (answers,) = self._gradient_sum.all_reduce([batch.mask.sum()])
+        answers = batch.mask.sum()
 
         def work(part: Batch) -> Gradients:
             with self._autocast():
@@ -128,7 +116,7 @@ class SupervisedLearner:
         total: Scores | None = None
         part = 0
         while left > 0:
-            batch = self._draw(min(left, EVALUATED_AT_ONCE), "evaluation", _EVALUATION, part, 0)
+            batch = self._draw(min(left, EVALUATED_AT_ONCE), "evaluation", _EVALUATION, part)
             with self._autocast():
                 logits, _ = self.model(batch.inputs, batch.reset, batch.num_answers)
             scores = score(logits, batch.targets, batch.mask)
@@ -162,8 +150,8 @@ class SupervisedLearner:
         load_weights(self.model, weights)
         self.optimizer.set_state(optimizer)
 
-    def _draw(self, size: int, stage: Stage, stream: int, number: int, rank: int) -> Batch:
-        seeds = np.random.SeedSequence([self.config.seed, stream, number, rank])
+    def _draw(self, size: int, stage: Stage, stream: int, number: int) -> Batch:
+        seeds = np.random.SeedSequence([self.config.seed, stream, number])
         self._generator.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         return self.task.batch(size, self._generator, stage)
 

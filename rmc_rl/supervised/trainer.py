@@ -91,12 +91,14 @@ def _run(start: Start[SupervisedConfig, tuple[Task, SequenceModel], SupervisedPr
     device = learner_device(config)
     threads = config.learner.threads or available_cores()
     prepare_process(threads if device == "cuda" else 1)
-    learner = SupervisedLearner(*start.checked, config, device, threads)
-    if start.state is not None:
-        learner.set_state(start.state)
     display = LastingDisplay(make_display(config, BOARD))
     with stop_on_signals() as stop, contextlib.ExitStack() as stack:
         stack.callback(folder.close)
+        folder.abandoned = start.state is None  # a new one, until there is something that trains
+        learner = SupervisedLearner(*start.checked, config, device, threads)
+        if start.state is not None:
+            learner.set_state(start.state)
+        folder.abandoned = False
         task, core = config.title
         display.start(f"{task} · {core} · {folder.path}", config.total_steps, progress.steps)
         stack.callback(display.stop)
