@@ -203,15 +203,19 @@ class Loop:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """Ctrl-C, SIGTERM and a closed terminal ask for a stop, which saves; a second Ctrl-C leaves at once."""
+def stop_on_signals(second_leaves: bool = True) -> Iterator[threading.Event]:
+    """Ctrl-C, SIGTERM and a closed terminal ask for a stop, which saves.
+
+    Args:
+        second_leaves: whether a second Ctrl-C leaves at once; not where a launcher sends each on a second time.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # Python delivers signals to the main thread only
         return
 
     def ask(number: int, frame: object) -> None:
-        if stop.is_set() and number == signal.SIGINT:
+        if stop.is_set() and number == signal.SIGINT and second_leaves:
             raise KeyboardInterrupt
         stop.set()
 

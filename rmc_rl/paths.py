@@ -1,7 +1,8 @@
-"""Where the shipped configuration lies: beside the package in a checkout, inside it in an installed wheel."""
+"""Where things lie: the shipped configuration, and what is kept for the next time."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rmc_rl.errors import UserError
@@ -23,3 +24,8 @@ def config_dir() -> Path:
     if (package / "configs" / "train.yaml").is_file():
         return package / "configs"
     raise UserError(f"the configuration files of rmc-rl are missing below {package}: install rmc-rl again")
+
+
+def cache_dir() -> Path:
+    """The user's folder for what was costly to get and can be had again: ``$XDG_CACHE_HOME/rmc-rl``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmc-rl"

@@ -71,25 +71,30 @@ class LearnerGroup:
         listening.close()
 
     def all_reduce(self, tensors: list[Tensor]) -> list[Tensor]:
-        """The sum of each tensor over all learners, which give the same shapes in the same order.
+        """See `reduce_all`."""
+        return reduce_all(tensors)
 
-        What has one type travels as one message; the result is the same for all learners, bit for bit.
 
-        Raises:
-            LearnerLostError: one of them has gone.
-        """
-        results = list(tensors)
-        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-            places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
-            flat = torch.cat([tensors[place].flatten() for place in places])
-            try:
-                dist.all_reduce(flat)
-            except RuntimeError as error:
-                raise LearnerLostError(f"a learner was lost: {error}") from error
-            parts = flat.split([tensors[place].numel() for place in places])
-            for place, part in zip(places, parts, strict=True):
-                results[place] = part.view(tensors[place].shape)
-        return results
+def reduce_all(tensors: list[Tensor]) -> list[Tensor]:
+    """The sum of each tensor over all processes, which give the same shapes in the same order.
+
+    What has one type travels as one message; the result is the same for all, bit for bit.
+
+    Raises:
+        LearnerLostError: one of them has gone.
+    """
+    results = list(tensors)
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        places = [place for place, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        flat = torch.cat([tensors[place].flatten() for place in places])
+        try:
+            dist.all_reduce(flat)
+        except RuntimeError as error:
+            raise LearnerLostError(f"a learner was lost: {error}") from error
+        parts = flat.split([tensors[place].numel() for place in places])
+        for place, part in zip(places, parts, strict=True):
+            results[place] = part.view(tensors[place].shape)
+    return results
 
 
 def join_figures(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:

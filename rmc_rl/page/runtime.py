@@ -11,7 +11,6 @@ import base64
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rmc_rl.errors import UserError
+from rmc_rl.paths import cache_dir
 
 PACKAGE, VERSION = "onnxruntime-web", "1.22.0"
 INTEGRITY = "sha512-Ud/+EBo6mhuaQWt/OjaOk0iNWjXqJoeeMFr6xQEERZdIZH2OWpGzuujz7lfuOBjUa6TEE/sc4nb7Da5dNL34fg=="
@@ -115,7 +115,7 @@ def _from(place: Path) -> dict[str, bytes]:
 
 def _from_npm(progress: Callable[[str], None]) -> dict[str, bytes]:
     """From the cache; before that from npm into the cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmc-rl"
+    cache = cache_dir()
     kept = cache / f"{PACKAGE}-{VERSION}.tgz"
     if kept.is_file() and _integrity(kept) == INTEGRITY:
         return _from_archive(kept, str(kept))

@@ -9,14 +9,17 @@
 A task of one's own is a class with :func:`register_task`.
 """
 
+from rmc_rl.supervised.language.model import LanguageModel
 from rmc_rl.supervised.models import SequenceModel, make_model
 from rmc_rl.supervised.scores import Scores, cross_entropy, score, sequence_loss
-from rmc_rl.supervised.tasks import Batch, Task, make_task, register_task, task_names
+from rmc_rl.supervised.tasks import Batch, StreamTask, Task, make_task, register_task, task_names
 
 __all__ = [
     "Batch",
+    "LanguageModel",
     "Scores",
     "SequenceModel",
+    "StreamTask",
     "Task",
     "cross_entropy",
     "make_model",

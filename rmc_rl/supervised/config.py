@@ -17,17 +17,28 @@ class ModelConfig:
     hidden_sizes: list[int] = key("widths of the MLP that reads the core's output")
     own_decoder: bool = key("answers are given by a core of its own, which starts from the first one's memory")
     feed_back: bool = key("each answer is shown the one before it, the likeliest symbol")
+    dropout: float = key(
+        "share of the numbers of embedded words that training sets to 0; of a language model", minimum=0.0, default=0.0
+    )
+    cutoffs: list[int] = key(
+        "first word of each cluster of rarer words, by rank, for an adaptive softmax; of a language model", default=[]
+    )
 
 
 @dataclass
 class LearnerConfig(OptimizerConfig):
     """How the model learns."""
 
-    batch_size: int = key("sequences of one update, of all processes together", minimum=1, maximum=10_000_000)
+    batch_size: int = key(
+        "sequences of one update, of all processes together; of a text the pieces, read side by side",
+        minimum=1,
+        maximum=10_000_000,
+    )
     sequences_at_once: int | None = key(
         "sequences of one part of a batch, whose gradients are added up; null: 16 to 64 on a CPU, all on a GPU",
         minimum=1,
     )
+    compile: bool = key("have torch compile the model: minutes at first, worth it on a GPU", default=False)
     threads: int | None = key("threads that learn, on a CPU; null: from the machine's cores", minimum=1, maximum=1024)
 
 
@@ -36,7 +47,11 @@ class EvaluationConfig:
     """How the model is judged while it learns."""
 
     every_steps: int = key("an evaluation each so many updates; one is always made at the end", minimum=1)
-    sequences: int = key("new sequences that it is judged by, the same each time", minimum=1, maximum=10_000_000)
+    sequences: int = key(
+        "new sequences that it is judged by, the same each time; of a text the pieces, read side by side",
+        minimum=1,
+        maximum=10_000_000,
+    )
 
 
 @dataclass

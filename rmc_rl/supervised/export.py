@@ -52,7 +52,7 @@ def farthest_page(trained: Trained) -> tuple[bytes, dict[str, Any]]:
         UserError: it was trained on another task, or its core cannot be exported.
     """
     task = trained.task
-    if not isinstance(task, NthFarthest):
+    if not (isinstance(task, NthFarthest) and isinstance(trained.model, SequenceModel)):
         raise UserError(f"there is a page for task=nth-farthest alone, and {trained.run} was trained on another task")
     step = ModelStep(trained.model)
     try:

@@ -17,18 +17,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rmc_agents.core import Core, State
-from rmc_agents.initialisers import initialise_
 from rmc_agents.registry import check_options, make_core
 from rmc_agents.trace import Trace
 from rmc_agents.tree import map_tree
-from rmc_rl.supervised.tasks.task import NOTHING, Task, at_least
+from rmc_rl.supervised.language.model import LanguageModel
+from rmc_rl.supervised.layers import mlp
+from rmc_rl.supervised.scores import Scores, score, sequence_loss
+from rmc_rl.supervised.tasks.task import NOTHING, Batch, StreamTask, Task, at_least
 
 
 class SequenceModel(nn.Module):
@@ -59,8 +60,6 @@ class SequenceModel(nn.Module):
         feed_back: bool = False,
     ) -> None:
         super().__init__()
-        for size in hidden_sizes:
-            at_least(1, hidden_sizes=size)
         for name, value in {"own_decoder": own_decoder, "feed_back": feed_back}.items():
             if value and not task.decodes:
                 raise ValueError(
@@ -83,11 +82,7 @@ class SequenceModel(nn.Module):
         self.decoder = core(core_input_size) if own_decoder else None
         if self.core.input_size != core_input_size:
             raise ValueError(f"core: one of input size {self.core.input_size} given, {core_input_size} needed")
-        layers: list[nn.Module] = []
-        for widths in pairwise([self.core.output_size, *hidden_sizes]):
-            layers += [nn.Linear(*widths), nn.ReLU()]
-        self.head = nn.Sequential(*layers, nn.Linear([self.core.output_size, *hidden_sizes][-1], task.num_classes))
-        initialise_(self.head)
+        self.head = mlp(self.core.output_size, hidden_sizes, task.num_classes)
 
     def initial_state(self, batch_size: int) -> State:
         """The core's memory before a sequence, for each of ``batch_size`` sequences."""
@@ -132,6 +127,20 @@ class SequenceModel(nn.Module):
             logits.append(self.head(outputs))
         return torch.cat(logits), state
 
+    def judge(
+        self, batch: Batch, state: State | None = None, noise: torch.Generator | None = None
+    ) -> tuple[Tensor, Scores, State]:
+        """The loss of all answers that count, added up, their scores, and the memory after them.
+
+        Args:
+            batch: B sequences.
+            state: the memory before row 0; None: as before a sequence.
+            noise: has no use here, see :meth:`LanguageModel.judge`.
+        """
+        logits, state = self(batch.inputs, batch.reset, batch.num_answers, state)
+        loss = sequence_loss(logits, batch.targets, batch.mask).sum()
+        return loss, score(logits.detach(), batch.targets, batch.mask), state
+
     @torch.no_grad()
     def trace(self, inputs: Tensor, reset: Tensor, num_answers: int, state: State | None = None) -> Trace:
         """What the memory does in :meth:`forward` with the same arguments, see :class:`rmc_agents.trace.Trace`."""
@@ -158,15 +167,27 @@ class SequenceModel(nn.Module):
         return (inputs.unsqueeze(-1) == numbers).to(self.head[-1].weight.dtype)  # type: ignore[arg-type]
 
 
-def make_model(task: Task, core: str, core_options: Mapping[str, Any], **options: Any) -> SequenceModel:
-    """The model for a task with the core registered as ``core``; ``options`` are those of :class:`SequenceModel`.
+Model = SequenceModel | LanguageModel
+
+
+def make_model(task: Task, core: str, core_options: Mapping[str, Any], **options: Any) -> Model:
+    """The model for a task with the core registered as ``core``.
+
+    ``options`` are those of :class:`LanguageModel` where the task is a stream, else of :class:`SequenceModel`.
 
     Raises:
         ValueError: an unknown core, or an option unknown or refused.
         TypeError: an option of another type than its annotation says.
     """
+
+    def with_input_size(input_size: int) -> Core:
+        return make_core(core, input_size, **core_options)
+
+    if isinstance(task, StreamTask):
+        check_options("the model", LanguageModel, options)
+        return LanguageModel(task, with_input_size, **options)
     check_options("the model", SequenceModel, options)
-    return SequenceModel(task, lambda input_size: make_core(core, input_size, **core_options), **options)
+    return SequenceModel(task, with_input_size, **options)
 
 
 def _joined(*traces: Trace) -> Trace:

@@ -17,9 +17,11 @@ GLOSSARY = {
     "steps": "updates of the model",
     "sequences": "sequences learnt from",
     "loss": "cross-entropy of an answer in training, in nats",
+    "perplexity": "exp(loss): among so many equally likely answers it would be as unsure",
     "accuracy": "share of the answers in training that were right",
     "solved": "share of the sequences in training whose answers were all right",
     "test_loss": "cross-entropy of an answer in the last evaluation, in nats: new sequences of full difficulty",
+    "test_perplexity": "exp(test_loss): of a text that of its validation part, line ends counted as words",
     "test_accuracy": "share of the answers in the last evaluation that were right",
     "test_solved": "share of the sequences in the last evaluation whose answers were all right",
     "grad_norm": "global norm of the gradient before clipping",
@@ -31,32 +33,62 @@ GLOSSARY = {
     "seconds": "training time, resumed parts included",
 }
 
-BOARD = Board(
-    line=(
+_LINES = {
+    "accuracy": (
         "loss {loss:.4f} | right {accuracy:6.2%} solved {solved:6.2%} | test {test_accuracy:6.2%} "
         "| {sequences_per_second:,.0f} sequences/s"
     ),
-    blocks=(
-        (
-            ("right answers, test", ("test_accuracy",), ".2%", "of the last evaluation, at full difficulty"),
-            ("solved sequences, test", ("test_solved",), ".2%", "all answers right"),
-            ("loss, test", ("test_loss",), ".4f", "nats per answer"),
-        ),
-        (
-            ("right answers", ("accuracy",), ".2%", "in training"),
-            ("solved sequences", ("solved",), ".2%", "all answers right"),
-            ("loss", ("loss",), ".4f", "nats per answer"),
-            ("gradient norm", ("grad_norm",), ".2f", "before clipping"),
-            ("step size", ("learning_rate",), ".2e", ""),
-        ),
-        (
-            ("updates", ("steps_per_second",), ",.2f", "per second"),
-            ("sequences", ("sequences_per_second",), ",.0f", "learnt per second of updates"),
-            ("making batches", ("data_share",), ".1%", "of the updates' time"),
-            ("memory", ("memory_mb",), ",.0f", "MB"),
-        ),
+    "loss": (
+        "perplexity {perplexity:,.2f} | test {test_perplexity:,.2f} right {test_accuracy:6.2%} "
+        "| {sequences_per_second:,.0f} sequences/s"
     ),
-)
+}
+_TEST = {
+    "accuracy": (
+        ("right answers, test", ("test_accuracy",), ".2%", "of the last evaluation, at full difficulty"),
+        ("solved sequences, test", ("test_solved",), ".2%", "all answers right"),
+        ("loss, test", ("test_loss",), ".4f", "nats per answer"),
+    ),
+    "loss": (
+        ("perplexity, test", ("test_perplexity",), ",.2f", "of the last evaluation, on the validation text"),
+        ("right words, test", ("test_accuracy",), ".2%", "the likeliest one"),
+        ("loss, test", ("test_loss",), ".4f", "nats per word"),
+    ),
+}
+_TRAINING = {
+    "accuracy": (
+        ("right answers", ("accuracy",), ".2%", "in training"),
+        ("solved sequences", ("solved",), ".2%", "all answers right"),
+        ("loss", ("loss",), ".4f", "nats per answer"),
+    ),
+    "loss": (
+        ("perplexity", ("perplexity",), ",.2f", "in training, of the interval's mean loss"),
+        ("right words", ("accuracy",), ".2%", "in training"),
+        ("loss", ("loss",), ".4f", "nats per word"),
+    ),
+}
+
+
+def board(judged_by: str) -> Board:
+    """What the display shows of a task, see `rmc_rl.supervised.tasks.task.Task`."""
+    return Board(
+        line=_LINES[judged_by],
+        blocks=(
+            _TEST[judged_by],
+            (
+                *_TRAINING[judged_by],
+                ("gradient norm", ("grad_norm",), ".2f", "before clipping"),
+                ("step size", ("learning_rate",), ".2e", ""),
+            ),
+            (
+                ("updates", ("steps_per_second",), ",.2f", "per second"),
+                ("sequences", ("sequences_per_second",), ",.0f", "learnt per second of updates"),
+                ("making batches", ("data_share",), ".1%", "of the updates' time"),
+                ("memory", ("memory_mb",), ",.0f", "MB"),
+            ),
+        ),
+    )
+
 
 _AVERAGED = ("loss", "accuracy", "solved", "grad_norm", "learning_rate")
 _SUMMED = (*_AVERAGED, "sequences", "update_seconds", "data_seconds")
@@ -71,11 +103,12 @@ class SupervisedProgress:
         steps: updates.
         sequences: learnt from.
         seconds: training time, resumed parts included.
-        best: best share of right answers of an evaluation at a checkpoint; None before the first.
+        best: best score of an evaluation at a checkpoint; None before the first.
         test: the last evaluation's scores; none before the first.
         line_start: steps at the last line of metrics.
         sums: what has been gathered for the next one.
         line_seconds: time that this took before the run was resumed.
+        judged_by: see `rmc_rl.supervised.tasks.task.Task`.
     """
 
     steps: int = 0
@@ -86,6 +119,7 @@ class SupervisedProgress:
     line_start: int = 0
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SUMMED, 0.0))
     line_seconds: float = 0.0
+    judged_by: str = "accuracy"
     _line_began: float = field(default_factory=time.monotonic)
 
     @property
@@ -95,8 +129,10 @@ class SupervisedProgress:
 
     @property
     def score(self) -> float | None:
-        """The share of right answers in the last evaluation."""
-        return self.test.get("accuracy")
+        """The share of right answers in the last evaluation, or the loss there, negative."""
+        if not self.test:
+            return None
+        return self.test["accuracy"] if self.judged_by == "accuracy" else -self.test["loss"]
 
     def take(self, figures: Mapping[str, Any]) -> bool:
         """Count an update, and the evaluation that may come with it; none is ever lost."""
@@ -112,11 +148,14 @@ class SupervisedProgress:
         sums, count = self.sums, max(self.steps - self.line_start, 1)
         seconds = self.line_seconds + time.monotonic() - self._line_began
         busy = max(sums["update_seconds"], 1e-9)
+        means = {name: sums[name] / count for name in _AVERAGED}
         row = {
             "steps": self.steps,
             "sequences": self.sequences,
-            **{name: sums[name] / count for name in _AVERAGED},
+            **means,
+            "perplexity": perplexity_of(means["loss"]),
             **{f"test_{name}": self.test.get(name, math.nan) for name in _TESTED},
+            "test_perplexity": perplexity_of(self.test.get("loss", math.nan)),
             "steps_per_second": count / max(seconds, 1e-9),
             "sequences_per_second": sums["sequences"] / busy,
             "data_share": sums["data_seconds"] / busy,
@@ -165,3 +204,8 @@ class SupervisedProgress:
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{where} does not hold the record of a supervised run of rmc-rl ({error!r})") from error
+
+
+def perplexity_of(loss: float) -> float:
+    """Among so many equally likely answers one would be as unsure."""
+    return math.exp(min(loss, 700.0))  # beyond that no float holds it

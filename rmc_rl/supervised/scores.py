@@ -44,12 +44,28 @@ class Scores:
     solved: Tensor
     sequences: Tensor
 
+    @classmethod
+    def of(cls, loss: Tensor, right: Tensor, mask: Tensor) -> Scores:
+        """From the loss of all answers that count, added up, and bool ``[A, B]``: which are right, and which count."""
+        counts = mask.any(dim=0)
+        return cls(
+            loss=loss.double(),
+            right=(right & mask).sum(),
+            answers=mask.sum(),
+            solved=((right | ~mask).all(dim=0) & counts).sum(),
+            sequences=counts.sum(),
+        )
+
     def __add__(self, other: Scores) -> Scores:
         return Scores(*(mine + yours for mine, yours in zip(vars(self).values(), vars(other).values(), strict=True)))
 
+    def as_tensor(self) -> Tensor:
+        """All of them, float64 ``[5]``."""
+        return torch.stack([value.double() for value in vars(self).values()])
+
     def means(self) -> dict[str, float]:
         """``loss`` and ``accuracy`` of an answer, and the share of sequences ``solved``; NaN where there were none."""
-        loss, right, answers, solved, sequences = torch.stack([v.double() for v in vars(self).values()]).unbind()
+        loss, right, answers, solved, sequences = self.as_tensor().unbind()
         means = {"loss": loss / answers, "accuracy": right / answers, "solved": solved / sequences}
         return {name: float(mean) for name, mean in means.items()}
 
@@ -57,12 +73,5 @@ class Scores:
 @torch.no_grad()
 def score(logits: Tensor, targets: Tensor, mask: Tensor) -> Scores:
     """The scores of one batch."""
-    right = logits.argmax(dim=-1) == targets
-    counts = mask.any(dim=0)
-    return Scores(
-        loss=sequence_loss(logits, targets, mask).sum(dtype=torch.float64),
-        right=(right & mask).sum(),
-        answers=mask.sum(),
-        solved=((right | ~mask).all(dim=0) & counts).sum(),
-        sequences=counts.sum(),
-    )
+    loss = sequence_loss(logits, targets, mask).sum(dtype=torch.float64)
+    return Scores.of(loss, logits.argmax(dim=-1) == targets, mask)

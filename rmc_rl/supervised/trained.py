@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rmc_rl.building import refusals
 from rmc_rl.checkpoint import find_checkpoint, load_checkpoint
 from rmc_rl.run_folder import find_run
 from rmc_rl.supervised.config import SUPERVISED, SupervisedConfig
-from rmc_rl.supervised.models import SequenceModel
+from rmc_rl.supervised.models import Model
 from rmc_rl.supervised.progress import SupervisedProgress
 from rmc_rl.supervised.tasks import Batch, Task
 from rmc_rl.supervised.trainer import build
@@ -34,7 +35,7 @@ class Trained:
     """
 
     task: Task
-    model: SequenceModel
+    model: Model
     config: SupervisedConfig
     run: Path
     steps: int
@@ -69,5 +70,7 @@ def load(
     state, info = load_checkpoint(chosen)
     steps = SupervisedProgress.from_json(info, chosen).steps
     task, model = build(config, trust=trust)
+    with refusals(f"{chosen} does not fit"):
+        task.load_state_dict({name: value.item() for name, value in state["task"].items()})
     load_weights(model, state["model"])
     return Trained(task, model.eval(), config, path, steps)

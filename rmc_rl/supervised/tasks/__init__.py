@@ -3,9 +3,9 @@
 import importlib
 import pkgutil
 
-from rmc_rl.supervised.tasks.task import NOTHING, Batch, Task, make_task, register_task, task_names
+from rmc_rl.supervised.tasks.task import NOTHING, Batch, StreamTask, Task, make_task, register_task, task_names
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["NOTHING", "Batch", "Task", "make_task", "register_task", "task_names"]
+__all__ = ["NOTHING", "Batch", "StreamTask", "Task", "make_task", "register_task", "task_names"]

@@ -18,7 +18,7 @@ A new task is one file with a decorated class and one configuration that names i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -67,12 +67,14 @@ class Task(ABC):
         symbols: whether inputs are symbols instead of numbers.
         decodes: whether nothing is shown on the answered rows, so that a decoder can give the answers, and they are of
             the same symbols as the inputs.
+        judged_by: which figure of an evaluation makes one model better than another, ``accuracy`` or ``loss``.
     """
 
     input_size: int
     num_classes: int
     symbols: bool = False
     decodes: bool = False
+    judged_by: Literal["accuracy", "loss"] = "accuracy"
 
     @abstractmethod
     def batch(self, size: int, generator: torch.Generator, stage: Stage = "train") -> Batch:
@@ -102,6 +104,28 @@ class Task(ABC):
 
     def load_state_dict(self, state: dict[str, float]) -> None:  # noqa: B027
         """Go on from :meth:`state_dict`."""
+
+
+class StreamTask(Task):
+    """A task that is one long sequence, read in windows: each begins, with its memory, where the last one ended.
+
+    The sequence is read at several places at once, by streams side by side; :meth:`Task.batch` gives windows from
+    random places, each for itself.
+    """
+
+    @abstractmethod
+    def window(self, streams: int, number: int, device: torch.device) -> Batch:
+        """The training window after ``number`` others; ``reset`` where the streams begin anew.
+
+        Raises:
+            ValueError: so many streams find no window each.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def windows(self, streams: int, part: str, device: torch.device) -> Iterator[Batch]:
+        """Another part's whole sequence, each answer once: by at most so many streams, from their beginning on."""
+        raise NotImplementedError
 
 
 def check_batch(size: int, stage: str) -> None:

@@ -1,0 +1,222 @@
+"""A corpus as the numbers of its words: counted and written once, then mapped into memory wherever it is needed.
+
+A corpus has three parts, for training, validation and test. Its vocabulary is that of the training text, the most
+frequent word first, so that a word's number is its rank (which adaptive softmax needs). As word-level practice has it,
+each line ends with the word ``<eos>``, an empty one too, and a word that is not in the vocabulary is read as ``<unk>``.
+
+What was counted is kept below the user's cache in a folder named by the digest of all texts and of how they were read:
+another text never meets an old vocabulary, and processes that need the same corpus map the same pages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from rmc_rl.errors import UserError
+from rmc_rl.paths import cache_dir
+from rmc_rl.supervised.language.sources import PARTS, text_files
+
+END, UNKNOWN = "<eos>", "<unk>"
+
+SPLITTERS: dict[str, Callable[[str], list[str]]] = {
+    "spaces": str.split,
+    "words": lambda line: re.findall(r"\w+(?:['\u2019-]\w+)*|[^\w\s]", line.lower()),
+}
+"""``spaces``: what stands between them is a word, as corpora come that are made for this. ``words``: words and marks of
+punctuation, in lower case, of any text."""
+
+FORMAT = 1
+_NUMBER = np.dtype("<i4")
+_CHUNK = 1 << 20
+QUIET_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Three texts as numbers.
+
+    Attributes:
+        vocabulary: by number, the most frequent of the training text first.
+        texts: int32 ``[N]`` for each of `PARTS`, each line closed by the number of `END`; mapped, read-only.
+        fingerprint: of the vocabulary, in 32 bits.
+    """
+
+    vocabulary: list[str]
+    texts: Mapping[str, np.ndarray]
+    fingerprint: int
+
+    @property
+    def end(self) -> int:
+        """The number of `END`."""
+        return self.vocabulary.index(END)
+
+
+def read_corpus(
+    data: str | None = None, tokenize: str = "spaces", max_words: int | None = None, cache: str | None = None
+) -> Corpus:
+    """The corpus of some texts.
+
+    Args:
+        data: where they are, see `rmc_rl.supervised.language.sources.text_files`.
+        tokenize: one of `SPLITTERS`.
+        max_words: so many words the vocabulary has at most, the most frequent, `END` and `UNKNOWN` among them; None:
+            all of the training text.
+        cache: a folder for what was counted; None: the user's.
+
+    Raises:
+        UserError: no such text, an empty one, one that is not UTF-8, or a cache that cannot be written.
+    """
+    place = cache_dir() / "corpora" if cache is None else Path(cache).expanduser()
+    with text_files(data, place) as files:
+        folder = place / _digest(files, tokenize, max_words)
+        corpus = _mapped(folder)
+        if corpus is None:
+            sizes = {part: path.stat().st_size for part, path in files.items()}
+            with _progress(sum(sizes.values()) + sizes["train"]) as step:  # which is read twice
+                _write(files, SPLITTERS[tokenize], max_words, folder, step)
+            corpus = _mapped(folder)
+    if corpus is None:
+        raise UserError(f"the corpus just written to {folder} cannot be read: is the disk whole?")
+    return corpus
+
+
+def _digest(files: Mapping[str, Path], tokenize: str, max_words: int | None) -> str:
+    digest = hashlib.blake2b(f"{FORMAT} {tokenize} {max_words}".encode(), digest_size=16)
+    for part, path in files.items():
+        with _readable(path), path.open("rb") as file:
+            digest.update(f" {part} ".encode() + hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def _write(
+    files: Mapping[str, Path],
+    splitter: Callable[[str], list[str]],
+    max_words: int | None,
+    folder: Path,
+    step: Callable[[int], None],
+) -> None:
+    """Count the words and write their numbers; all or nothing."""
+    counts: Counter[str] = Counter()
+    for line in _lines(files["train"], step):
+        counts.update(splitter(line))
+        counts[END] += 1
+    if counts.total() == counts[END]:
+        raise UserError(f"{files['train']} holds no word: a text to train on needed")
+    counts.setdefault(UNKNOWN, 0)
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    if max_words is not None:
+        always = (END, UNKNOWN)
+        kept = [word for word in ranked if word not in always][: max_words - len(always)]
+        missed = counts.total() - counts[END] - sum(counts[word] for word in kept)
+        counts[UNKNOWN] = missed
+        ranked = sorted([*kept, *always], key=lambda word: (-counts[word], word))
+    numbers = {word: number for number, word in enumerate(ranked)}
+    end, unknown = numbers[END], numbers[UNKNOWN]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        try:
+            sizes = {}
+            for part, path in files.items():
+                sizes[part], waiting = 0, list[int]()
+                with (unfinished / part).open("wb") as output:
+                    for line in _lines(path, step):
+                        waiting += [numbers.get(word, unknown) for word in splitter(line)]
+                        waiting.append(end)
+                        if len(waiting) >= _CHUNK:
+                            sizes[part] += len(waiting)
+                            output.write(np.array(waiting, _NUMBER).tobytes())
+                            waiting.clear()
+                    sizes[part] += len(waiting)
+                    output.write(np.array(waiting, _NUMBER).tobytes())
+                if not sizes[part]:
+                    raise UserError(f"{path} is empty: a text for the part '{part}' needed")
+            words = json.dumps(ranked)
+            record = {"format": FORMAT, "sizes": sizes, "vocabulary": zlib.crc32(words.encode())}
+            (unfinished / "vocabulary.json").write_text(words)
+            (unfinished / "corpus.json").write_text(json.dumps(record))
+            unfinished.chmod(0o755)
+            if _mapped(folder) is None:  # else another process was faster
+                shutil.rmtree(folder, ignore_errors=True)
+                unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"the corpus cannot be kept in {folder.parent} ({error.strerror or error}): make room, or name another "
+            "folder with task.cache=…"
+        ) from error
+
+
+def _mapped(folder: Path) -> Corpus | None:
+    """What was written there; None where it is not there or damaged."""
+    try:
+        record = json.loads((folder / "corpus.json").read_text())
+        words = (folder / "vocabulary.json").read_text()
+        fingerprint = zlib.crc32(words.encode())
+        texts = {part: np.memmap(folder / part, _NUMBER, mode="r") for part in PARTS}
+        whole = fingerprint == record["vocabulary"] and all(len(texts[p]) == record["sizes"][p] for p in PARTS)
+        return Corpus(json.loads(words), texts, fingerprint) if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _lines(path: Path, step: Callable[[int], None]) -> Iterator[str]:
+    """The lines of a text, telling how many bytes were read."""
+    with _readable(path), path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(
+                    f"{path}, line {number}: byte {error.object[error.start]:#04x} is no UTF-8: write it anew in UTF-8 "
+                    f"(iconv -f latin1 -t utf-8, if latin1 is what it is)"
+                ) from None
+            step(len(line))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What reading a file raises, as one message."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error where somebody watches and it takes its time; what it yields is told the bytes read."""
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("counting words", total=total)
+    began, read = time.monotonic(), 0
+
+    def step(size: int) -> None:
+        nonlocal read
+        read += size
+        if read >= _CHUNK:
+            bar.update(task, advance=read)
+            read = 0
+            if not bar.live.is_started and time.monotonic() - began > QUIET_SECONDS:
+                bar.start()
+
+    try:
+        yield step
+    finally:
+        bar.stop()
