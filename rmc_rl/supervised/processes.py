@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.impala.data_parallel import LearnerLostError, reduce_all
 
 _UPDATE, _STATE, _END = range(3)
+GOODBYE_SECONDS = 0.2
 
 
 class Processes:
@@ -145,6 +147,9 @@ def joined() -> Iterator[Processes]:
         yield processes
     finally:
         dist.destroy_process_group()
+        # gloo's thread lives on, and needs the interpreter once more to let go of the last message: one that came upon
+        # an interpreter on its way out would abort the process.
+        time.sleep(GOODBYE_SECONDS)
 
 
 @contextmanager

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,9 @@ from rmc_rl.run_folder import find_run
 from rmc_rl.supervised.config import SUPERVISED
 from rmc_rl.supervised.learner import SupervisedLearner
 from rmc_rl.supervised.progress import GLOSSARY
+from rmc_rl.supervised.trained import load
 from rmc_rl.supervised.trainer import SupervisedResult, train
+from tests.rmc_rl.supervised.language.texts import write_texts
 
 SMALL = (
     *("task.num_vectors=3", "task.dimensions=2", "core.mem_slots=2", "core.head_size=4", "core.num_heads=2"),
@@ -90,6 +93,75 @@ def test_a_run_cut_at_any_update_and_resumed_is_bit_identical(
     assert resumed.run == cut.run
     assert weights(resumed) == weights(whole)
     assert rows(resumed) == rows(whole)
+
+
+def language(folder: Path, *words: str) -> list[str]:
+    small = [word for word in SMALL if not word.startswith(("task.", "model."))]
+    data = ["task=language", f"task.data={write_texts(folder / 'texts', 300)}", "task.window=5"]
+    sizes = ["model.embedding_size=8", "learner.batch_size=40", "core.mem_slots=1", "evaluation.sequences=3"]
+    return [*small, *data, *sizes, *words]
+
+
+@pytest.mark.parametrize("updates", [1, 4, 6])
+def test_a_language_run_cut_at_any_update_goes_on_within_its_text(
+    updates: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = language(tmp_path, "model.cutoffs=[6,10]")
+    whole = train([*words, f"runs_dir={tmp_path / 'whole'}", "learner.threads=3"])
+    with monkeypatch.context() as patch:
+        stop_after(updates, patch)
+        cut = train([*words, f"runs_dir={tmp_path / 'cut'}"])
+    assert cut.steps == updates
+    resumed = train(["resume=latest", f"runs_dir={tmp_path / 'cut'}"])
+    assert weights(resumed) == weights(whole), "dropout and the streams' memory included"
+    assert rows(resumed) == rows(whole)
+    assert float(rows(whole)[-1]["test_perplexity"]) == pytest.approx(math.exp(whole.test["loss"]), rel=1e-4)
+
+
+def test_a_language_run_is_judged_by_its_loss(tmp_path: Path) -> None:
+    result = train([*language(tmp_path), f"runs_dir={tmp_path / 'runs'}", "checkpoint.every_seconds=1e-9"])
+    _, info = load_checkpoint(result.run / "checkpoints" / "best")
+    assert info["best"] == -info["test"]["loss"] < 0
+    trained = load(result.run)
+    batch, words = next(trained.answers(3, seed=0))
+    assert trained.task.answer(words[:, 0], batch.mask[:, 0]).split()
+
+
+def test_another_text_does_not_fit_a_checkpoint(tmp_path: Path) -> None:
+    result = train([*language(tmp_path), f"runs_dir={tmp_path / 'runs'}"])
+    (tmp_path / "texts" / "wiki.train.tokens").write_text("quite another text\n" * 1000)
+    with pytest.raises(UserError, match=r"does not fit: the vocabulary of its texts was another one"):
+        load(result.run)
+    with pytest.raises(UserError, match=r"does not fit: the vocabulary of its texts was another one"):
+        train([f"resume={result.run}", "total_steps=20"])
+    assert latest_checkpoint(result.run / "checkpoints").name == "step-000000000010"
+
+
+def test_a_language_model_learns(tmp_path: Path) -> None:
+    """Sentences of which each word but the first follows from the one before it."""
+    words = language(tmp_path, "learner.learning_rate=1e-2", "total_steps=150", "learner.max_grad_norm=1")
+    for part, count in (("train", 400), ("valid", 30), ("test", 30)):
+        lines = [f"{start} is {start} and so on" for start in "ab" * count]
+        (tmp_path / "texts" / f"wiki.{part}.tokens").write_text("\n".join(lines) + "\n")
+    result = train([*words, "model.dropout=0", "core.head_size=16", f"runs_dir={tmp_path / 'runs'}"])
+    assert result.test["loss"] < 0.05, "even the first word follows, from the line before"
+
+
+def test_bfloat16_learns_nearly_the_same(tmp_path: Path) -> None:
+    exact, rounded = run(tmp_path / "a"), run(tmp_path / "b", "precision=bfloat16")
+    assert weights(exact) != weights(rounded)
+    assert rounded.test["loss"] == pytest.approx(exact.test["loss"], rel=1e-2)
+    for name, value in weights(exact).items():
+        torch.testing.assert_close(torch.tensor(weights(rounded)[name]), torch.tensor(value), atol=1e-2, rtol=0.1)
+
+
+@pytest.mark.slow
+def test_compiled_learns_the_same(tmp_path: Path) -> None:
+    # By gradients that are nothing but rounding, Adam takes steps of full size.
+    words = ("total_steps=3", "core.fast=false", "learner.optimizer=rmsprop", "learner.epsilon=1")
+    plain, compiled = run(tmp_path / "a", *words), run(tmp_path / "b", *words, "learner.compile=true")
+    for name, value in weights(plain).items():
+        torch.testing.assert_close(torch.tensor(weights(compiled)[name]), torch.tensor(value), atol=1e-5, rtol=1e-3)
 
 
 def test_it_learns(tmp_path: Path) -> None:

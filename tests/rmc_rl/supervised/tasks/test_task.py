@@ -11,6 +11,7 @@ from rmc_rl.supervised.tasks import NOTHING
 from rmc_rl.supervised.tasks.task import tasks
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "language_modelling": {"window": 9, "tokenize": "words"},
     "memorization": {"kind": "double", "length": 4},
     "nth_farthest": {"num_vectors": 5, "dimensions": 3},
     "programs": {"program": "full", "length": 3, "nesting": 3},
