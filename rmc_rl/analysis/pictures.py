@@ -103,7 +103,7 @@ def points(title: str, panels: Sequence[Points], size: tuple[float, float]) -> F
     """
     from matplotlib.ticker import PercentFormatter
 
-    figure, drawn = _panels(title, len(panels), size)
+    figure, drawn = empty(title, len(panels), size)
     handles: dict[str, Any] = {}
     names = list(dict.fromkeys(name for panel in panels for name in panel.trivial))
     for axes, panel in zip(drawn, panels, strict=True):
@@ -120,14 +120,14 @@ def points(title: str, panels: Sequence[Points], size: tuple[float, float]) -> F
         )
         # Room below 0 and above 100 %, so that no point is cut.
         axes.set(ylim=(-0.03, 1.04), xlim=(-0.6, len(where) - 0.4))
-        _name_ticks(axes, panel.groups, "x")
+        name_ticks(axes, panel.groups, "x")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
         axes.grid(axis="y", color=TRACK, linewidth=0.6)
         axes.set_axisbelow(True)
         for side, spine in axes.spines.items():
             spine.set_visible(side == "bottom")
             spine.set_color(QUIET)
-        _dress(axes, panel.title, panel.along, "Right answers" if axes is drawn[0] else "")
+        dress(axes, panel.title, panel.along, "Right answers" if axes is drawn[0] else "")
     order = sorted(handles, key=lambda name: name in names)  # the model first
     abreast = sum(len(name) + 6 for name in order) < figure.get_figwidth() * 13
     figure.legend(
@@ -144,7 +144,7 @@ def points(title: str, panels: Sequence[Points], size: tuple[float, float]) -> F
 
 def heats(title: str, panels: Sequence[Heat], size: tuple[float, float]) -> Figure:
     """Heat maps side by side, white for 0 to dark for 100 %; see :func:`points`."""
-    figure, drawn = _panels(title, len(panels), size)
+    figure, drawn = empty(title, len(panels), size)
     for axes, panel in zip(drawn, panels, strict=True):
         values = np.array(panel.values, dtype=float).reshape(len(panel.rows), len(panel.columns))
         axes.set_facecolor(palette.css(palette.PAPER_CARD))
@@ -154,15 +154,16 @@ def heats(title: str, panels: Sequence[Heat], size: tuple[float, float]) -> Figu
                 ink = GROUND if value > 0.6 else QUIET if np.isnan(value) else TEXT
                 words = percent(value).removesuffix(" %")
                 axes.text(column, row, words, ha="center", va="center", color=ink, fontsize=8)
-        _name_ticks(axes, panel.columns, "x")
-        _name_ticks(axes, panel.rows, "y")
+        name_ticks(axes, panel.columns, "x")
+        name_ticks(axes, panel.rows, "y")
         for spine in axes.spines.values():
             spine.set_color(TRACK)
-        _dress(axes, panel.title, panel.along, panel.down)
+        dress(axes, panel.title, panel.along, panel.down)
     return figure
 
 
-def _panels(title: str, count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+def empty(title: str, count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels side by side, each of this size in inches."""
     from matplotlib.figure import Figure
 
     width, height = size
@@ -171,15 +172,16 @@ def _panels(title: str, count: int, size: tuple[float, float]) -> tuple[Figure, 
     return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
-def _name_ticks(axes: Axes, names: Sequence[str], axis: str) -> None:
-    """As many names as have room."""
+def name_ticks(axes: Axes, names: Sequence[str], axis: str) -> None:
+    """On axis ``x`` or ``y``: as many names as have room."""
     step = max(1, -(-len(names) // 16))
     shown = range(0, len(names), step)
     set_ticks = axes.set_xticks if axis == "x" else axes.set_yticks
     set_ticks(list(shown), [names[place] for place in shown])
 
 
-def _dress(axes: Axes, title: str, along: str, down: str) -> None:
+def dress(axes: Axes, title: str, along: str, down: str) -> None:
+    """A panel's title and the names of its axes."""
     axes.set_title("\n".join(textwrap.wrap(title, 52)), loc="left", color=TEXT, fontsize=9.5)
     axes.set_xlabel(along, color=TEXT, fontsize=9)
     axes.set_ylabel(down, color=TEXT, fontsize=9)

@@ -74,7 +74,7 @@ class LanguageModel(nn.Module):
             state: the memory before them; None: as before a text.
             noise: where dropout draws from; None: there is none, as in an evaluation.
         """
-        features, state = self._features(batch.inputs, batch.reset, state, noise)
+        features, state = self.features(batch.inputs, batch.reset, state, noise)
         rows, targets = features.flatten(0, 1), batch.targets.flatten()
         losses, words = self.softmax.judge(rows, targets, self.embedding.weight)
         loss = torch.where(batch.mask.flatten(), losses, 0.0).sum()
@@ -92,7 +92,7 @@ class LanguageModel(nn.Module):
             num_answers: A.
             state: the memory before row 0; None: as before a text.
         """
-        features, state = self._features(inputs, reset, state, None)
+        features, state = self.features(inputs, reset, state)
         answered = features[-num_answers:]
         found = self.softmax.log_probabilities(answered.flatten(0, 1), self.embedding.weight)
         return found.unflatten(0, answered.shape[:2]), state
@@ -104,10 +104,10 @@ class LanguageModel(nn.Module):
             state = self.initial_state(reset.shape[1])
         return self.core.trace(self.embedding(inputs), state, reset)
 
-    def _features(
-        self, inputs: Tensor, reset: Tensor, state: State | None, noise: torch.Generator | None
+    def features(
+        self, inputs: Tensor, reset: Tensor, state: State | None = None, noise: torch.Generator | None = None
     ) -> tuple[Tensor, State]:
-        """``[T, B, E]`` in the space of the embedding, and the memory after row T - 1."""
+        """What the softmax is given, ``[T, B, E]``, and the memory after row T - 1; arguments as above."""
         if state is None:
             state = self.initial_state(reset.shape[1])
         rows = self.embedding(inputs)
