@@ -69,7 +69,7 @@ class SupervisedConfig:
     total_steps: int = key("budget in updates", minimum=1)
     device: str = key("where it learns; auto: the GPU where there is one", choices=("auto", "cpu", "cuda"))
     precision: str = key(
-        "type of large products: bfloat16 by autocast on a GPU (on a CPU the core's own matmul_dtype does that)",
+        "type of large products: bfloat16 by autocast (on a CPU core.matmul_dtype does so for the memory)",
         choices=("float32", "bfloat16"),
     )
     runs_dir: str = key("where run folders are made")

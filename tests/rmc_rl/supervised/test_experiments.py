@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from rmc_agents import DNCCore, LSTMBankCore, LSTMCore, RelationalMemory
+from rmc_agents.registry import make_core
 from rmc_rl.overrides import groups
 from rmc_rl.supervised import SequenceModel, Task, make_model, make_task
 from rmc_rl.supervised.config import SUPERVISED, SupervisedConfig
+from rmc_rl.supervised.trainer import build as build_all
+from tests.rmc_rl.supervised.language.texts import write_texts
 
-PAPERS = [name for name in groups(SUPERVISED)["experiment"] if name.startswith("paper-")]
+ALL = [name for name in groups(SUPERVISED)["experiment"] if name.startswith("paper-")]
+PAPERS = [name for name in ALL if "language" not in name]  # which reads texts and has another model
 
 
 def build(*words: str) -> tuple[SupervisedConfig, Task, SequenceModel]:
@@ -79,3 +84,25 @@ def test_another_task_takes_the_place_of_an_experiments(task: str) -> None:
     plain = SUPERVISED.make(f"task={task}")
     assert isinstance(plain, SupervisedConfig)
     assert config.task == plain.task
+
+
+def test_the_language_model_is_the_papers(tmp_path: Path) -> None:
+    config = SUPERVISED.make("experiment=paper-language-rmc", f"task.data={write_texts(tmp_path / 'texts', 400)}")
+    assert isinstance(config, SupervisedConfig)
+    learner = config.learner
+    assert (learner.batch_size, learner.learning_rate, learner.max_grad_norm) == (384, 1e-3, 0.1)
+    assert (config.task["window"], config.task["tokenize"]) == (100, "spaces")
+    options = {str(key): value for key, value in config.core.items() if key != "name"}
+    core = make_core("rmc", config.model.embedding_size or 0, **options)
+    assert isinstance(core, RelationalMemory)
+    assert (core.mem_slots, core.mem_size, core.num_heads, core.num_blocks) == (1, 2500, 4, 1)
+    assert options["attention_mlp_layers"] == 5
+    assert (config.model.embedding_size, config.model.dropout, config.model.hidden_sizes) == (512, 0.5, [])
+    small = SUPERVISED.make(
+        *("experiment=paper-language-rmc", f"task.data={tmp_path / 'texts'}", "core.head_size=2", "model.cutoffs=[5]"),
+        f"task.cache={tmp_path / 'cache'}",
+    )
+    task, model = build_all(small)
+    batch = task.batch(2, torch.Generator().manual_seed(0))
+    table, _ = model(batch.inputs, batch.reset, batch.num_answers)
+    assert table.shape == (batch.num_answers, 2, task.num_classes)
