@@ -18,7 +18,7 @@ import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,15 +67,20 @@ class Corpus:
 
 
 def read_corpus(
-    data: str | None = None, tokenize: str = "spaces", max_words: int | None = None, cache: str | None = None
+    data: str | None = None,
+    tokenize: str = "spaces",
+    min_count: int = 1,
+    max_words: int | None = None,
+    cache: str | None = None,
 ) -> Corpus:
     """The corpus of some texts.
 
     Args:
         data: where they are, see `rmc_rl.supervised.language.sources.text_files`.
         tokenize: one of `SPLITTERS`.
+        min_count: words that the training text has less often are unknown, there too.
         max_words: so many words the vocabulary has at most, the most frequent, `END` and `UNKNOWN` among them; None:
-            all of the training text.
+            all of them.
         cache: a folder for what was counted; None: the user's.
 
     Raises:
@@ -83,20 +88,20 @@ def read_corpus(
     """
     place = cache_dir() / "corpora" if cache is None else Path(cache).expanduser()
     with text_files(data, place) as files:
-        folder = place / _digest(files, tokenize, max_words)
+        folder = place / _digest(files, tokenize, min_count, max_words)
         corpus = _mapped(folder)
         if corpus is None:
             sizes = {part: path.stat().st_size for part, path in files.items()}
             with _progress(sum(sizes.values()) + sizes["train"]) as step:  # which is read twice
-                _write(files, SPLITTERS[tokenize], max_words, folder, step)
+                _write(files, SPLITTERS[tokenize], min_count, max_words, folder, step)
             corpus = _mapped(folder)
     if corpus is None:
         raise UserError(f"the corpus just written to {folder} cannot be read: is the disk whole?")
     return corpus
 
 
-def _digest(files: Mapping[str, Path], tokenize: str, max_words: int | None) -> str:
-    digest = hashlib.blake2b(f"{FORMAT} {tokenize} {max_words}".encode(), digest_size=16)
+def _digest(files: Mapping[str, Path], *options: object) -> str:
+    digest = hashlib.blake2b(" ".join(map(str, (FORMAT, *options))).encode(), digest_size=16)
     for part, path in files.items():
         with _readable(path), path.open("rb") as file:
             digest.update(f" {part} ".encode() + hashlib.file_digest(file, "blake2b").digest())
@@ -106,6 +111,7 @@ def _digest(files: Mapping[str, Path], tokenize: str, max_words: int | None) -> 
 def _write(
     files: Mapping[str, Path],
     splitter: Callable[[str], list[str]],
+    min_count: int,
     max_words: int | None,
     folder: Path,
     step: Callable[[int], None],
@@ -117,14 +123,15 @@ def _write(
         counts[END] += 1
     if counts.total() == counts[END]:
         raise UserError(f"{files['train']} holds no word: a text to train on needed")
-    counts.setdefault(UNKNOWN, 0)
-    ranked = sorted(counts, key=lambda word: (-counts[word], word))
-    if max_words is not None:
-        always = (END, UNKNOWN)
-        kept = [word for word in ranked if word not in always][: max_words - len(always)]
-        missed = counts.total() - counts[END] - sum(counts[word] for word in kept)
-        counts[UNKNOWN] = missed
-        ranked = sorted([*kept, *always], key=lambda word: (-counts[word], word))
+
+    def by_rank(words: Iterable[str]) -> list[str]:
+        return sorted(words, key=lambda word: (-counts[word], word))
+
+    always = (END, UNKNOWN)
+    kept = by_rank(word for word, count in counts.items() if word not in always and count >= min_count)
+    kept = kept[: None if max_words is None else max_words - len(always)]
+    counts[UNKNOWN] = counts.total() - counts[END] - sum(counts[word] for word in kept)
+    ranked = by_rank([*kept, *always])
     numbers = {word: number for number, word in enumerate(ranked)}
     end, unknown = numbers[END], numbers[UNKNOWN]
     try:

@@ -27,7 +27,9 @@ class LanguageModelling(StreamTask):
             ``hf:<name>:<configuration>`` from Hugging Face; None: Python's own help.
         window: T, words of an update that each stream reads.
         tokenize: ``"spaces"``: words are what stands between them; ``"words"``: words and punctuation, in lower case.
-        max_words: size of the vocabulary at most; None: all words of the training text.
+        min_count: words that the training text has less often are read as unknown. Above 1 a model learns what an
+            unknown word is; texts that come with ``<unk>`` have that done already.
+        max_words: size of the vocabulary at most.
         cache: folder for what was counted; None: the user's.
 
     Raises:
@@ -44,15 +46,16 @@ class LanguageModelling(StreamTask):
         data: str | None = None,
         window: int = 100,
         tokenize: str = "spaces",
+        min_count: int = 1,
         max_words: int | None = None,
         cache: str | None = None,
     ) -> None:
-        at_least(1, window=window)
+        at_least(1, window=window, min_count=min_count)
         if max_words is not None:
             at_least(len((END, UNKNOWN)) + 1, max_words=max_words)
         if tokenize not in SPLITTERS:
             raise ValueError(f"tokenize: {tokenize!r} given, one of {list(SPLITTERS)} needed")
-        self.corpus = read_corpus(data, tokenize, max_words, cache)
+        self.corpus = read_corpus(data, tokenize, min_count, max_words, cache)
         self.length = window
         self.input_size = self.num_classes = len(self.corpus.vocabulary)
         self._parts = {"train": "train", "evaluation": "valid"}
@@ -116,7 +119,8 @@ class LanguageModelling(StreamTask):
         if {name: int(value) for name, value in state.items()} != own:
             raise ValueError(
                 f"the vocabulary of its texts was another one (then {int(state.get('words', 0)):,} words, now "
-                f"{self.num_classes:,}): give the same texts with task.data=…, task.tokenize=… and task.max_words=…"
+                f"{self.num_classes:,}): give the same texts with task.data=… and the same task.tokenize, "
+                "task.min_count and task.max_words"
             )
 
     def _text(self, numbers: Tensor) -> str:

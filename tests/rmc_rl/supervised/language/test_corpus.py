@@ -45,6 +45,17 @@ def test_a_smaller_vocabulary_counts_the_rest_as_unknown(tmp_path: Path) -> None
     assert corpus.texts["train"].tolist() == [1, 1, 1, 2, 2, 0, 0, 0, 0, 3]
 
 
+def test_rare_words_of_the_training_text_are_unknown(tmp_path: Path) -> None:
+    write_texts(tmp_path)
+    (tmp_path / "wiki.train.tokens").write_text("a a a b b b c c d\n")
+    corpus = read_corpus(str(tmp_path), min_count=3)
+    assert corpus.vocabulary == [UNKNOWN, "a", "b", END]
+    assert corpus.texts["train"].tolist() == [1, 1, 1, 2, 2, 2, 0, 0, 0, 3]
+    assert read_corpus(str(tmp_path), min_count=2).vocabulary == ["a", "b", "c", END, UNKNOWN]
+    assert read_corpus(str(tmp_path), min_count=2, max_words=4).vocabulary == [UNKNOWN, "a", "b", END]
+    assert read_corpus(str(tmp_path), min_count=9).vocabulary == [UNKNOWN, END]
+
+
 def test_words_and_punctuation_apart(tmp_path: Path) -> None:
     write_texts(tmp_path)
     (tmp_path / "wiki.train.tokens").write_text("The dog's house, (old) was well-kept.\r\nÄhnlich: 3.5!\n")
