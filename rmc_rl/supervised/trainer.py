@@ -183,5 +183,5 @@ def farewell(result: SupervisedResult) -> str:
     if result.test:
         right, perplexity = result.test["accuracy"], perplexity_of(result.test["loss"])
         tested = f", {right:.2%} of the answers right, perplexity {perplexity:,.2f}"
-    plot = command("plot", "runs", result.run)
-    return f"{said}\n{result.steps:,} updates{tested}\nplot it: {plot}"
+    plot, analyse = command("plot", "runs", result.run), command("analyse", "run", result.run)
+    return f"{said}\n{result.steps:,} updates{tested}\nplot it: {plot}\nlook into it: {analyse}"
