@@ -49,8 +49,10 @@ def train(config: Config | Sequence[str], *, extra_dir: str | None = None) -> Tr
     return trainer.train(config, extra_dir=extra_dir)
 
 
-def load(run: str | Path = "latest", checkpoint: str = "latest", *, trust: bool = False) -> Policy:
+def load(
+    run: str | Path | None = None, checkpoint: str = "latest", *, pretrained: str | None = None, trust: bool = False
+) -> Policy:
     """Load a trained agent; see `rmc_rl.policy.load`."""
     from rmc_rl import policy
 
-    return policy.load(run, checkpoint, trust=trust)
+    return policy.load(run, checkpoint, pretrained=pretrained, trust=trust)

@@ -2,7 +2,8 @@
 
 ``checkpoints/step-000000123456/`` holds ``state.safetensors`` (every array of the state, named by its path in the tree)
 and ``checkpoint.json`` (counters, the checksum of the former and of itself). A folder of that name is always whole: it
-came there by one rename. ``checkpoints/best`` is the one with the best mean return so far.
+came there by one rename. ``checkpoints/best`` is the one with the best mean return so far. An agent that was passed on
+(`rmc_rl.pretrained`) has one instead, ``weights/``, which holds nothing else and cannot be trained on.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from rmc_rl.errors import UserError
 
 FORMAT = 1
 STATE, INFO = "state.safetensors", "checkpoint.json"
+WEIGHTS = "weights"
 
 _NAME = re.compile(r"step-[0-9]{12,18}")
 
@@ -102,6 +104,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     numbered = path.name.startswith("step-")
     remedy = f"remove {path} to go on from an earlier checkpoint" if numbered else "take another checkpoint"
+    if path.name == WEIGHTS:
+        remedy = f"get {path.parent} again from where it came"
     for name in (INFO, STATE):
         if not (path / name).is_file():
             raise UserError(f"the checkpoint {path} lacks {name}: {remedy}")
@@ -140,11 +144,15 @@ def latest_checkpoint(folder: Path) -> Path:
 
 
 def find_checkpoint(run: Path, name: str) -> Path:
-    """A run's checkpoint: ``latest``, ``best``, or by the name of its folder.
+    """A run's checkpoint: ``latest``, ``best``, or by the name of its folder; of an agent passed on its only one.
 
     Raises:
         UserError: there is none of that name.
     """
+    if (run / WEIGHTS).is_dir():
+        if name != "latest":
+            raise UserError(f"checkpoint={name}: {run} holds the weights of one agent alone: leave it out")
+        return run / WEIGHTS
     folder = run / "checkpoints"
     chosen = latest_checkpoint(folder) if name == "latest" else folder / name
     if name != "latest" and (chosen.name != name or name.startswith(".") or not chosen.is_dir()):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import gymnasium
@@ -29,16 +29,18 @@ from rmc_rl.spaces import interface
 
 GAMES_AT_ONCE = 256
 NOISE_BLOCK = 64
+MODES = ("sampled", "greedy")
 
 
 @dataclass
 class EvaluateOptions:
     """Options of the verb."""
 
-    run: str = option("latest", "a run folder, or 'latest'")
+    run: str | None = option(None, "a run folder, or 'latest'; null: latest")
+    pretrained: str | None = option(None, "in its place an agent that comes with the package, by its name")
     checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
     episodes: int = option(200, "episodes played in each mode", minimum=1)
-    mode: str = option("both", "how actions are chosen", choices=("both", "sampled", "greedy"))
+    mode: str = option("both", "how actions are chosen", choices=("both", *MODES))
     seed: int = option(
         EVALUATION_SEEDS, "episode i is played from this seed + i; training stays below the default", minimum=0
     )
@@ -144,6 +146,43 @@ def _start(policy: Policy, seeds: list[int], trust: bool) -> tuple[VectorEnv, np
     raise AssertionError
 
 
+def evaluate_modes(
+    policy: Policy, modes: Sequence[str], episodes: int, seed: int, console: Console, *, trust: bool = False
+) -> dict[str, float | int | None]:
+    """Evaluate in each mode (sampled, greedy), say how it went, and return the figures by their names in the JSON.
+
+    Raises:
+        UserError: as `evaluate`, and when it is interrupted.
+    """
+    result: dict[str, float | int | None] = {}
+    try:
+        for mode in modes:
+            with Progress(console=console, transient=True) as progress:
+                task = progress.add_task(mode, total=episodes)
+                found = evaluate(
+                    policy,
+                    episodes,
+                    greedy=mode == "greedy",
+                    seed=seed,
+                    trust=trust,
+                    advance=functools.partial(progress.advance, task),
+                )
+            print(
+                f"{mode:>8}: return {found.mean:.2f}{_margin(found)}, median "
+                f"{np.median(found.returns):.2f}, length {found.lengths.mean():.0f}, {episodes} episodes",
+                flush=True,
+            )
+            result |= {
+                f"mean_return_{mode}": found.mean,
+                f"ci95_return_{mode}": found.ci95 if episodes > 1 else None,
+                f"median_return_{mode}": float(np.median(found.returns)),
+                f"mean_length_{mode}": float(found.lengths.mean()),
+            }
+    except KeyboardInterrupt:
+        raise UserError("interrupted: no figures for the mode that was being played") from None
+    return result | {"episodes": episodes, "seed": seed, "steps": policy.progress.steps}
+
+
 def _margin(found: Evaluation) -> str:
     return f" ± {found.ci95:.2f} (95 % of the mean)" if len(found.returns) > 1 else ""
 
@@ -154,37 +193,12 @@ def main() -> None:
     options = parse_options(EvaluateOptions, sys.argv[1:], __doc__ or "")
     if options.seed + options.episodes > 2**63:
         raise UserError(f"seed={options.seed} is too large: at most 2^63 less the number of episodes")
-    policy = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
+    policy = load(options.run, options.checkpoint, options.runs_dir, pretrained=options.pretrained, trust=options.trust)
     console = Console(stderr=True)
-    console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False)
-    result: dict[str, float | int | str | None] = {}
-    try:
-        for mode in ("sampled", "greedy") if options.mode == "both" else (options.mode,):
-            with Progress(console=console, transient=True) as progress:
-                task = progress.add_task(mode, total=options.episodes)
-                found = evaluate(
-                    policy,
-                    options.episodes,
-                    greedy=mode == "greedy",
-                    seed=options.seed,
-                    trust=options.trust,
-                    advance=functools.partial(progress.advance, task),
-                )
-            print(
-                f"{mode:>8}: return {found.mean:.2f}{_margin(found)}, median "
-                f"{np.median(found.returns):.2f}, length {found.lengths.mean():.0f}, {options.episodes} episodes",
-                flush=True,
-            )
-            result |= {
-                f"mean_return_{mode}": found.mean,
-                f"ci95_return_{mode}": found.ci95 if options.episodes > 1 else None,
-                f"median_return_{mode}": float(np.median(found.returns)),
-                f"mean_length_{mode}": float(found.lengths.mean()),
-            }
-    except KeyboardInterrupt:
-        raise UserError("interrupted: no figures for the mode that was being played") from None
+    console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False, soft_wrap=True)
+    modes = MODES if options.mode == "both" else (options.mode,)
+    result = evaluate_modes(policy, modes, options.episodes, options.seed, console, trust=options.trust)
     if options.json:
-        result |= {"episodes": options.episodes, "seed": options.seed, "steps": policy.progress.steps}
         print(json.dumps(result | {"run": str(policy.run)}, allow_nan=False))
 
 

@@ -57,11 +57,14 @@ Run = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 class ExportOptions:
     """Options of the verb."""
 
-    run: str = option("latest", "a run folder, or 'latest'")
+    run: str | None = option(None, "a run folder, or 'latest'; null: latest")
+    pretrained: str | None = option(None, "in its place an agent that comes with the package, by its name")
     checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
     format: str | None = option(None, "a file of one step, or a page; null: by the suffix of file", choices=FORMATS)
     file: str | None = option(
-        None, "what to write: .onnx, .pt2, of a page the folder; null: agent.onnx, agent.pt2 or page in the run folder"
+        None,
+        "what to write: .onnx, .pt2, of a page the folder; null: agent.onnx, agent.pt2 or page in the run folder, or "
+        "here for a pretrained agent",
     )
     onnxruntime_web: str | None = option(
         None, "of a page: that package, unpacked or as npm packs it (.tgz); null: npm brings it"
@@ -298,12 +301,12 @@ def main() -> None:
     """Export, and say what was written."""
     options = parse_options(ExportOptions, sys.argv[1:], __doc__ or "")
     kind = _format(options)
-    if made_by(options.run, options.runs_dir) == "supervised":
+    if options.pretrained is None and made_by(options.run or "latest", options.runs_dir) == "supervised":
         _export_supervised(options, kind)
         return
-    policy = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
-    name = "page" if kind == "page" else f"agent.{kind}"
-    path = policy.run / name if options.file is None else Path(options.file)
+    policy = load(options.run, options.checkpoint, options.runs_dir, pretrained=options.pretrained, trust=options.trust)
+    place = policy.run if options.pretrained is None else Path()  # nothing is written where packages are installed
+    path = place / ("page" if kind == "page" else f"agent.{kind}") if options.file is None else Path(options.file)
     console = Console(stderr=True)
     console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False, soft_wrap=True)
     try:
@@ -315,8 +318,8 @@ def main() -> None:
             if kind == "page":
                 from rmc_rl.page.writing import write_page
 
-                place = options.onnxruntime_web
-                exported = write_page(policy, path, onnxruntime_web=place, trust=options.trust, progress=progress)
+                runtime = options.onnxruntime_web
+                exported = write_page(policy, path, onnxruntime_web=runtime, trust=options.trust, progress=progress)
             else:
                 exported = export(policy, path, trust=options.trust, progress=progress)
     except KeyboardInterrupt:
@@ -337,7 +340,7 @@ def _export_supervised(options: ExportOptions, kind: str) -> None:
 
     if kind != "page":
         raise UserError(f"a supervised run becomes a page only (format=page), not a file of one step (format={kind})")
-    trained = load_trained(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
+    trained = load_trained(options.run or "latest", options.checkpoint, options.runs_dir, trust=options.trust)
     path = trained.run / "page" if options.file is None else Path(options.file)
     with _quiet(), Console(stderr=True).status("tracing one step …"):
         model, about = farthest_page(trained)

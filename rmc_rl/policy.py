@@ -17,6 +17,7 @@ from rmc_rl.building import build_agent
 from rmc_rl.checkpoint import find_checkpoint, load_checkpoint
 from rmc_rl.config import Config, read_config
 from rmc_rl.errors import UserError
+from rmc_rl.pretrained import pretrained_folder, refuse_both
 from rmc_rl.progress import Progress
 from rmc_rl.run_folder import find_run
 from rmc_rl.spaces import Interface
@@ -202,20 +203,28 @@ def _one_row(observation: Any, state: PolicyState, last_reward: np.ndarray, rese
 
 
 def load(
-    run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str = "runs", *, trust: bool = False
+    run: str | Path | None = None,
+    checkpoint: str = "latest",
+    runs_dir: str = "runs",
+    *,
+    pretrained: str | None = None,
+    trust: bool = False,
 ) -> Policy:
     """Load a trained agent.
 
     Args:
-        run: a run folder, or ``latest`` for the newest below `runs_dir`.
+        run: a run folder, or ``latest`` for the newest below `runs_dir`; None: ``latest``.
         checkpoint: ``latest``, ``best``, or the name of a folder in the run's ``checkpoints``.
         runs_dir: where run folders are made.
+        pretrained: in the place of `run`, an agent that comes with the package, by its name.
         trust: whether the modules that its configuration names may be imported: their code is run.
 
     Raises:
         UserError: no such run or checkpoint, it is damaged, or a module it needs is not trusted.
     """
-    path = find_run(str(run), runs_dir)
+    if pretrained is not None:
+        refuse_both(pretrained, run=run)
+    path = find_run(str(run or "latest"), runs_dir) if pretrained is None else pretrained_folder(pretrained)
     config = read_config(path / "config.yaml")
     chosen = find_checkpoint(path, checkpoint)
     state, info = load_checkpoint(chosen)

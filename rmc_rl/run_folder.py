@@ -16,12 +16,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rmc_rl.checkpoint import checkpoints
+from rmc_rl.checkpoint import WEIGHTS, checkpoints
 from rmc_rl.config import TRAIN, RunConfig
 from rmc_rl.errors import UserError
 from rmc_rl.schema import Schema, to_yaml
@@ -115,10 +116,10 @@ def create_run_folder(config: RunConfig) -> RunFolder:
 def find_run(run: str, runs_dir: str = "runs", schema: Schema[Any] = TRAIN) -> Path:
     """The folder of a run of one kind: a path, the name of a folder in `runs_dir`, or ``latest``.
 
-    ``latest`` is the folder with the newest checkpoint.
+    ``latest`` is the folder with the newest checkpoint. A path may also be that of an agent that was passed on.
 
     Raises:
-        UserError: there is no such run, or it holds nothing to go on from.
+        UserError: there is no such run, or it holds no agent.
     """
     base = Path(runs_dir)
     if run == "latest":
@@ -144,7 +145,7 @@ def find_run(run: str, runs_dir: str = "runs", schema: Schema[Any] = TRAIN) -> P
         raise UserError(f"the folder {path} is not a run folder of rmc-rl: it holds no config.yaml")
     if verb := schema.other_verb(path / "config.yaml"):
         raise UserError(f"the run folder {path} was made by `python -m rmc_rl.{verb}`: it is of another kind")
-    if not checkpoints(path / "checkpoints"):
+    if not checkpoints(path / "checkpoints") and not (path / WEIGHTS).is_dir():
         raise UserError(
             f"the run folder {path} holds no checkpoint, as when training is stopped before its first one: "
             "train again, or name another run"
@@ -167,6 +168,17 @@ def command(verb: str, key: str, run: Path) -> str:
     with contextlib.suppress(ValueError):  # not below the working directory
         python = os.path.join(".", Path(python).relative_to(Path.cwd()))
     return f"{shlex.quote(python)} -m rmc_rl.{verb} {key}={shlex.quote(str(run))}"
+
+
+def typed_command(versions: Mapping[str, Any]) -> str:
+    """What was typed, by what `versions` recorded: Python says which file it ran, its path tells the verb."""
+    command = versions.get("command")
+    if not isinstance(command, list) or not command:
+        return "not known"
+    program, *words = map(str, command)
+    below = program.rpartition("rmc_rl/")[2].removesuffix(".py").removesuffix("/__main__").replace("/", ".")
+    verb = ["python", "-m", f"rmc_rl.{below}"] if "rmc_rl/" in program else [program.rpartition("/")[2]]
+    return shlex.join([*verb, *words])
 
 
 def versions() -> dict[str, Any]:

@@ -66,6 +66,8 @@ def begin(
     if resume is None:
         return begin(schema.make(*words, extra_dir=extra_dir), schema, check, read)
     path = find_run(resume.run, resume.runs_dir or schema.compose([]).runs_dir, schema)
+    if not checkpoints(path / "checkpoints"):
+        raise UserError(f"resume={resume.run}: {path} holds the weights of an agent alone, and no run to go on with")
     folder = RunFolder(path)
     try:
         saved = schema.read(path / "config.yaml")

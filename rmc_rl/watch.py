@@ -1,6 +1,7 @@
 """``python -m rmc_rl.watch run=latest``: watch a trained agent play, its memory laid open.
 
-The episode of seed s is the one that ``python -m rmc_rl.evaluate seed=s`` plays. ``record=out.gif`` (``.mp4``,
+``pretrained=minipacman-viewport`` plays an agent that comes with the package (`python -m rmc_rl.pretrained` lists
+them). The episode of seed s is the one that ``python -m rmc_rl.evaluate seed=s`` plays. ``record=out.gif`` (``.mp4``,
 ``.webm``) writes it to a file instead of a window and needs no display. In the window, h lists the keys.
 """
 
@@ -35,7 +36,8 @@ SMALLEST_SIZE, LARGEST_SIZE = (320, 240), (7680, 4320)
 class WatchOptions:
     """Options of the verb."""
 
-    run: str = option("latest", "a run folder, or 'latest'")
+    run: str | None = option(None, "a run folder, or 'latest'; null: latest")
+    pretrained: str | None = option(None, "in its place an agent that comes with the package, by its name")
     checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
     seed: int = option(EVALUATION_SEEDS, "episode i is played from this seed + i", minimum=0)
     greedy: bool = option(False, "take the likeliest action; otherwise actions are sampled")
@@ -86,7 +88,7 @@ def watch(options: WatchOptions, size: tuple[int, int]) -> None:
     if options.record is not None:
         check_target(Path(options.record), options.speed)
     torch.set_num_threads(1)  # one observation at a time is too little to share
-    policy = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
+    policy = load(options.run, options.checkpoint, options.runs_dir, pretrained=options.pretrained, trust=options.trust)
     selection = select(options, policy)
     session = Session(
         policy, seed=options.seed, greedy=options.greedy, max_steps=options.max_steps, trust=options.trust

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Distributions
+
 CHECKOUT = Path(__file__).parent.parent
 PAGE = (CHECKOUT / "docs" / "own-parts.md").read_text()
 FILES = dict(re.findall(r"`([\w/]+\.\w+)`:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
@@ -21,25 +23,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ["total_steps=400", "actor.num_envs=2", "actor.unroll_length=5", "log.tensorboard=false", "log.display=none"]
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both distributions, built as wheels and installed there; their dependencies are this Python's."""
-    wheels, packages = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("packages")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    build = [
-        *pip,
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(wheels),
-        str(CHECKOUT),
-        str(CHECKOUT / "envs"),
-    ]
-    subprocess.run(build, check=True, capture_output=True, timeout=300)
-    install = [*pip, "install", "--no-deps", "--no-index", "--target", str(packages), *map(str, wheels.glob("*.whl"))]
-    subprocess.run(install, check=True, capture_output=True, timeout=300)
-    return packages
+@pytest.fixture
+def installed(distributions: Distributions) -> Path:
+    """A folder with both distributions installed."""
+    return distributions.packages
 
 
 @pytest.fixture

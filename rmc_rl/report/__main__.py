@@ -19,6 +19,7 @@ from rmc_rl.curves.runs import Run, find_runs, read_run
 from rmc_rl.errors import reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.output import check_name, unfinished
+from rmc_rl.pretrained import pretrained_folder, refuse_both
 from rmc_rl.report.episode import film
 from rmc_rl.report.page import render
 
@@ -29,7 +30,10 @@ SUFFIXES = (".html", ".htm")
 class ReportOptions:
     """Options of the verb."""
 
-    runs: list[str] = option(["latest"], "run folders, names in runs_dir, patterns (runs/*-rmc-*), or latest")
+    runs: list[str] | None = option(
+        None, "run folders, names in runs_dir, patterns (runs/*-rmc-*), or latest; null: latest"
+    )
+    pretrained: str | None = option(None, "in their place an agent that comes with the package, by its name")
     group: str | None = option(None, "report the runs of this group instead, a sweep's; latest: the newest")
     metric: str | None = option(
         None, "the column of metrics.csv that is the score; null: return_mean, of supervised runs test_accuracy"
@@ -55,7 +59,12 @@ def main() -> None:
     options = parse_options(ReportOptions, sys.argv[1:], __doc__ or "")
     path = Path(options.file)
     check_name("file", path, SUFFIXES)
-    runs = [read_run(folder) for folder in find_runs(options.runs, options.group, options.runs_dir)]
+    if options.pretrained is not None:
+        refuse_both(options.pretrained, runs=options.runs, group=options.group)
+        words = [str(pretrained_folder(options.pretrained))]
+    else:
+        words = options.runs or ["latest"]
+    runs = [read_run(folder) for folder in find_runs(words, options.group, options.runs_dir)]
     for run in runs:
         for name in (options.x, options.metric or run.kind.score):
             run.column(name)

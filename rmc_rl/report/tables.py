@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from rmc_rl.curves.bands import Estimate, estimate
 from rmc_rl.curves.kinds import Kind
 from rmc_rl.curves.runs import Run
 from rmc_rl.curves.settings import ABSENT, Setting, short_key, typed
+from rmc_rl.run_folder import typed_command
 
 MODES = ("sampled", "greedy")
 
@@ -188,7 +188,7 @@ def machines(runs: Sequence[Run]) -> tuple[Table, Table | None]:
 
 def commands(runs: Sequence[Run]) -> Table:
     """What was typed for each run."""
-    return Table([Head("run"), Head("command")], [Row("", [run.name, _command(run)]) for run in runs])
+    return Table([Head("run"), Head("command")], [Row("", [run.name, typed_command(run.versions)]) for run in runs])
 
 
 def highest(run: Run, metric: str) -> tuple[float, float]:
@@ -263,14 +263,3 @@ def _words(value: Any) -> str:
     if value is None:
         return "not known"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _command(run: Run) -> str:
-    """What was typed; Python says which file it ran, and the verb is told from its path."""
-    command = run.versions.get("command")
-    if not isinstance(command, list) or not command:
-        return "not known"
-    program, *words = map(str, command)
-    below = program.rpartition("rmc_rl/")[2].removesuffix(".py").removesuffix("/__main__").replace("/", ".")
-    verb = ["python", "-m", f"rmc_rl.{below}"] if "rmc_rl/" in program else [program.rpartition("/")[2]]
-    return shlex.join([*verb, *words])

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.impala.data_parallel import LearnerLostError, reduce_all
+from rmc_rl.loop import Learning
 
 _UPDATE, _STATE, _END = range(3)
 GOODBYE_SECONDS = 0.2
@@ -73,20 +74,10 @@ class Processes:
 ALONE = Processes()
 
 
-class Follower(Protocol):
-    """What learns in every process."""
-
-    def update(self) -> Mapping[str, Any] | None:
-        """One update."""
-
-    def get_state(self) -> dict[str, Any] | None:
-        """What all have a part in."""
-
-
 class Leading:
     """A learner, whose every move the others are told of, so that they make it too."""
 
-    def __init__(self, learner: Follower, processes: Processes) -> None:
+    def __init__(self, learner: Learning, processes: Processes) -> None:
         self._learner = learner
         self._processes = processes
 
@@ -106,7 +97,7 @@ class Leading:
             self._processes.share(_END)
 
 
-def follow(learner: Follower, processes: Processes) -> None:
+def follow(learner: Learning, processes: Processes) -> None:
     """Make every move of process 0, until it says that there are no more."""
     while (word := processes.share()) != _END:
         if word == _STATE:

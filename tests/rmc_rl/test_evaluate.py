@@ -137,3 +137,11 @@ def test_the_json_of_a_single_episode_is_valid(
 
     result = json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=refuse)
     assert result["ci95_return_sampled"] is None
+
+
+def test_an_agent_of_the_package_is_played(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twice by random play at least: `rmc_envs.random_policy` reaches 10."""
+    call(monkeypatch, "pretrained=minipacman-viewport", "episodes=8", "mode=greedy", "json=true")
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert Path(result["run"]).name == "minipacman-viewport"
+    assert result["mean_return_greedy"] > 20

@@ -172,6 +172,15 @@ def test_by_default_the_file_lies_in_the_run_folder(
     assert set(run.iterdir()) - before == {run / "agent.onnx"}
 
 
+def test_of_an_agent_of_the_package_the_file_lies_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, "pretrained=minipacman-viewport", "format=pt2")
+    assert capsys.readouterr().out.startswith("agent.pt2: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["agent.pt2"]
+
+
 def test_the_format_alone_names_the_file(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -70,6 +70,18 @@ def test_a_window_plays_the_episodes_and_closes(
     assert not pygame.display.get_init()
 
 
+def test_an_agent_of_the_package_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["record=out.gif", "max_steps=3", "size=400x300"]
+    assert call(monkeypatch, "pretrained=minipacman-viewport", *words) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(" in 3 steps, cut short")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.gif"]
+    assert call(monkeypatch, "pretrained=minipacman-viewport", "run=latest", *words) == 1
+    assert "pretrained=minipacman-viewport and run=latest name two agents" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("words", "message"), [([], "interrupted\n"), (["record=a.mp4"], "nothing was recorded\n")])
 def test_ctrl_c_ends_it_without_a_traceback(
     run: Path,

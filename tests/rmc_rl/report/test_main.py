@@ -61,6 +61,20 @@ def test_a_supervised_run_needs_no_words_and_has_no_episode(
     assert err == ""
 
 
+def test_an_agent_of_the_package_has_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _call(monkeypatch, tmp_path, "pretrained=minipacman-viewport", "episode_steps=3")
+    assert capsys.readouterr().out.startswith("report.html: 1 run, ")
+    page = (tmp_path / "report.html").read_text()
+    assert "minipacman-viewport, seed 1073741824: return " in page
+    assert "evaluat" in page.lower()
+    for other in ("runs=[a,b]", "group=latest"):
+        with pytest.raises(SystemExit):
+            _call(monkeypatch, tmp_path, "pretrained=minipacman-viewport", other)
+        assert f"pretrained=minipacman-viewport and {other} name two agents" in capsys.readouterr().err
+
+
 def test_half_a_letter_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Escapes can spell what UTF-8 cannot."""
     versions = {"processor": "half \ud800 a letter"}
