@@ -1,4 +1,4 @@
-"""The pages say what the code says: the games' follow from class docstrings, the memory's examples run."""
+"""The pages say what the code says; that their code runs is tested in `tests/docs`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,10 @@ def test_pages_hold_the_whole_docstring(name: str) -> None:
 
 
 def test_every_game_has_one_page_and_no_page_is_left_over() -> None:
-    assert {path.stem for path in PAGES.iterdir()} == set(SHORT_NAMES)
+    assert {path.stem for path in PAGES.iterdir()} == {"index", *SHORT_NAMES}
+    overview = (PAGES / "index.md").read_text()
+    assert set(re.findall(r"\]\((?!index)([a-z-]+)\.md\)", overview)) == set(SHORT_NAMES)
+    assert set(re.findall(r"images/([a-z-]+)\.gif\)", overview)) == set(SHORT_NAMES)
 
 
 @pytest.mark.parametrize("name", SHORT_NAMES)
@@ -121,12 +124,6 @@ def test_the_readme_lists_every_game_with_its_page() -> None:
     table = dict(re.findall(r"^\| \[`(rmc/[\w-]+)`\]\(\.\./docs/games/([\w-]+)\.md\) \|", readme, re.MULTILINE))
     assert table == {env_id: name for name, env_id in SHORT_NAMES.items()}
     assert set(table) == set(ENVIRONMENTS)
-
-
-@pytest.mark.parametrize("block", MEMORY_BLOCKS, ids=[block.splitlines()[-1][:40] for block in MEMORY_BLOCKS])
-def test_examples_of_the_memory_run_when_pasted(block: str, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_page_of_the_memory_has_its_examples() -> None:
@@ -212,7 +209,7 @@ SUPERVISED_PAGE = (ROOT / "docs" / "supervised.md").read_text()
 
 def test_the_commands_of_the_supervised_page_compose() -> None:
     commands = re.findall(r"^python -m rmc_rl\.supervised ([^#\n]+)", SUPERVISED_PAGE, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) >= 5
     for command in commands:
         words = [word for word in command.split() if not word.startswith(("--", "resume="))]
         check_overrides(words, SUPERVISED)
