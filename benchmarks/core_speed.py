@@ -1,14 +1,24 @@
 """How fast the Relational Memory Core is: the reference, the fast path, and LSTMs of equal size beside them.
 
     python -m benchmarks.core_speed [--seconds 1] [--threads 1] [--device cpu] [--batch 32 128] [--steps 40]
+    python -m benchmarks.core_speed --parts training [--seconds 1] [--paper-batch 64] [--learner-threads 2]
 
-For each size (4 slots of 128 and of 256) and batch: microseconds per item and step, forward and backward of an unroll
-of T steps, and acting (T = 1, without gradients) for batches from 32 to 4096. The reference is
-``RelationalMemory(fast=False)``; beside it ``torch.nn.LSTM`` with as many parameters, and with as many multiplications.
-Every figure is the best of rounds taken in turns, so that a busy machine slows all alike. The machine's own speed at
-matrix products stands beside them, the error of each way of computing against the reference in float64, and peak
-memory (each in a process of its own). The last line is one JSON object; ratios are the reference's time over the
-fast path's.
+``--parts core``, the default. For each size (4 slots of 128 and of 256) and batch: microseconds per item and step,
+forward and backward of an unroll of T steps, and acting (T = 1, without gradients) for batches from 32 to 4096. The
+reference is ``RelationalMemory(fast=False)``; beside it ``torch.nn.LSTM`` with as many parameters, and with as many
+multiplications. Every figure is the best of rounds taken in turns, so that a busy machine slows all alike. The
+machine's own speed at matrix products stands beside them, the error of each way of computing against the reference in
+float64, and peak memory (each in a process of its own).
+
+``--parts training``: whole updates a second of the supervised learner, from drawing the batch to the optimiser's step,
+on Nth Farthest: ours, the same learner with the reference as its core (plain), and an LSTM of as many units. Once the
+shipped task with a memory of 4 x 64, once all three as in the paper's experiments. There, where one update takes many
+seconds on a CPU, ``--paper-batch`` limits the batch. What share of an update goes into making its batch is said of all,
+and of the paper's programs, twice: ``data_share`` is the learner's own ``data_seconds / update_seconds`` (the median),
+``batch_share`` that of a batch made by itself, which a GPU has finished when the clock is read.
+
+The last line is one JSON object; ratios are the reference's time over the fast path's, in training the other learner's
+over ours.
 """
 
 from __future__ import annotations
@@ -17,6 +27,7 @@ import argparse
 import copy
 import json
 import math
+import statistics
 import subprocess
 import sys
 import time
@@ -28,12 +39,31 @@ import torch
 from torch import Tensor, nn
 
 from rmc_agents import RelationalMemory
-from rmc_rl.building import prepare_process
+from rmc_rl.building import available_cores, learner_device, prepare_process
+from rmc_rl.errors import reports_user_errors
+from rmc_rl.supervised.config import SUPERVISED
+from rmc_rl.supervised.learner import SupervisedLearner
+from rmc_rl.supervised.trainer import build
 
 ROUNDS = 5
 SIZES = {"4x128": 128, "4x256": 256}
 INPUT_SIZE = 256
 ACTING_BATCHES = (32, 256, 4096)
+LEARNERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "nth_farthest": {
+        "ours": ("core.head_size=16",),
+        "plain": ("core.head_size=16", "core.fast=false"),
+        "lstm": ("core=lstm",),
+    },
+    "paper_nth_farthest": {
+        "ours": ("experiment=paper-nth-farthest-rmc",),
+        "plain": ("experiment=paper-nth-farthest-rmc", "core.fast=false"),
+        "lstm": ("experiment=paper-nth-farthest-lstm",),
+    },
+    "paper_programs": {"ours": ("experiment=paper-programs-rmc", "task=full-program")},
+}
+"""Words that configure each learner, as for ``rmc_rl.supervised``, by what it is compared on."""
+WITHOUT_EVALUATIONS = ("total_steps=1_000_000_000", "evaluation.every_steps=1_000_000_000")
 
 
 def make(width: int, device: str, **options: Any) -> RelationalMemory:
@@ -128,10 +158,14 @@ def product_speed(width: int, rows: int, device: str, synchronise: Callable[[], 
     return 2 * rows * width * 3 * width / time_of["product"] / 1e9
 
 
+def waiting(device: str) -> Callable[[], None]:
+    """Waits until the device has done all that it was given; a CPU has."""
+    return torch.cuda.synchronize if device == "cuda" else lambda: None
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All figures of one run."""
-    device = options.device
-    synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
+    """All figures of the core."""
+    device, synchronise = options.device, waiting(options.device)
     results: dict[str, Any] = {}
     for size, width in SIZES.items():
         reference, fast = make(width, device, fast=False), make(width, device)
@@ -182,6 +216,67 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def measure_training(options: argparse.Namespace) -> dict[str, Any]:
+    """All figures of the learners."""
+    threads = options.learner_threads or available_cores()
+    prepare_process(threads if options.device == "cuda" else 1)
+    results: dict[str, Any] = {"threads": threads}
+    for name, models in LEARNERS.items():
+        limit = options.paper_batch if name.startswith("paper") else None
+        results[name] = training_speed(models, options.device, threads, limit, options.seconds)
+        batch, configured = results[name]["batch"], results[name]["configured_batch"]
+        reduced = f" instead of the configured {configured}" if batch < configured else ""
+        print(f"{name}, batch {batch}{reduced}, threads {threads}:", results[name], flush=True)
+    return results
+
+
+def training_speed(
+    models: dict[str, tuple[str, ...]], device: str, threads: int, limit: int | None, seconds: float
+) -> dict[str, Any]:
+    """Updates and sequences a second of learners on one task, and the share of making the batch.
+
+    Args:
+        models: words that configure each learner, by its name; the others are compared with ``ours``.
+        device: where they learn.
+        threads: of each, on a CPU.
+        limit: sequences of a batch at most; None: as configured.
+        seconds: for each learner.
+    """
+    learners = {}
+    for name, words in models.items():
+        config = SUPERVISED.make(*words, *WITHOUT_EVALUATIONS, f"device={device}")
+        configured = config.learner.batch_size
+        config.learner.batch_size = batch = min(configured, limit or configured)
+        learners[name] = SupervisedLearner(*build(config), config, learner_device(config), threads)
+    shares: dict[str, list[float]] = {name: [] for name in learners}
+
+    def updating(name: str) -> Callable[[], None]:
+        def work() -> None:
+            figures = learners[name].update()
+            shares[name].append(figures["data_seconds"] / figures["update_seconds"])
+
+        return work
+
+    generator = torch.Generator(device)
+    works: dict[str, Callable[[], Any]] = {name: updating(name) for name in learners}
+    works["batch"] = lambda: learners["ours"].task.batch(batch, generator)
+    times = best_times(works, seconds, waiting(device))
+    result: dict[str, Any] = {"batch": batch, "configured_batch": configured}
+    for name in learners:
+        result[name] = {
+            "updates_per_second": _significant(1 / times[name]),
+            "sequences_per_second": _significant(batch / times[name]),
+            "data_share": _significant(statistics.median(shares[name][1:])),  # the first update compiles kernels
+            "batch_share": _significant(times["batch"] / times[name]),
+        }
+    return result | {f"ratio_{name}": round(times[name] / times["ours"], 2) for name in learners if name != "ours"}
+
+
+def _significant(number: float) -> float:
+    """With 4 digits."""
+    return float(f"{number:.4g}")
+
+
 def memory_megabytes(steps: int, batch: int, **options: Any) -> int:
     """Peak memory that one forward and backward of a core of 4 x 256 adds to a process."""
     code = f"from benchmarks.core_speed import print_peak; print_peak({steps}, {batch}, **{options!r})"
@@ -208,25 +303,36 @@ def _status_kilobytes(name: str) -> int:
     return int(line.split()[1])
 
 
+@reports_user_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", choices=("core", "training"), nargs="+", default=["core"], help="what is measured")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="of the core")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--steps", type=int, default=40, help="T")
-    parser.add_argument("--batch", type=int, nargs="+", default=[32, 128], help="batches of training")
+    parser.add_argument("--batch", type=int, nargs="+", default=[32, 128], help="batches of training the core")
     parser.add_argument("--acting-batch", type=int, nargs="+", default=list(ACTING_BATCHES))
+    parser.add_argument("--paper-batch", type=int, help="sequences of an update of the paper's sizes, at most")
+    parser.add_argument("--learner-threads", type=int, help="of the learners; as configured: from the machine's cores")
     options = parser.parse_args()
-    prepare_process(options.threads)
+    for name in ("paper_batch", "learner_threads"):
+        given = getattr(options, name)
+        if given is not None and given < 1:
+            parser.error(f"--{name.replace('_', '-')}: 1 or more needed")
     result: dict[str, Any] = {"device": options.device, "threads": options.threads, "steps": options.steps}
-    result |= measure(options)
-    if options.device == "cpu" and sys.platform == "linux":
-        result["peak_megabytes"] = {
-            "T=40, B=256, reference": memory_megabytes(40, 256, fast=False),
-            "T=40, B=256, fast": memory_megabytes(40, 256),
-            "T=1000, B=32, fast, recompute_steps=40": memory_megabytes(1000, 32, recompute_steps=40),
-        }
-        print("peak memory of 4x256 in MB:", result["peak_megabytes"], flush=True)
+    if "core" in options.parts:
+        prepare_process(options.threads)
+        result |= measure(options)
+        if options.device == "cpu" and sys.platform == "linux":
+            result["peak_megabytes"] = {
+                "T=40, B=256, reference": memory_megabytes(40, 256, fast=False),
+                "T=40, B=256, fast": memory_megabytes(40, 256),
+                "T=1000, B=32, fast, recompute_steps=40": memory_megabytes(1000, 32, recompute_steps=40),
+            }
+            print("peak memory of 4x256 in MB:", result["peak_megabytes"], flush=True)
+    if "training" in options.parts:
+        result["training"] = measure_training(options)
     result["torch"] = torch.__version__
     print(json.dumps(result))
 
