@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -21,6 +22,7 @@ from rmc_agents.core import State
 from rmc_agents.tree import leaves, map_tree
 from rmc_rl.errors import NonFiniteLossError, UserError
 from rmc_rl.gradients import Gradients, GradientSum
+from rmc_rl.impala.data_parallel import LearnerLostError
 from rmc_rl.optimizer import Optimizer
 from rmc_rl.supervised.config import SupervisedConfig
 from rmc_rl.supervised.models import Model
@@ -156,7 +158,8 @@ class SupervisedLearner:
             "steps": np.asarray(self.steps, np.int64),
         }
         if self._memory is not None:
-            state["memory"] = [self.processes.gathered(leaf).numpy() for leaf in leaves(self._memory)]
+            with suppress(LearnerLostError):  # then the streams begin anew
+                state["memory"] = [self.processes.gathered(leaf).numpy() for leaf in leaves(self._memory)]
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:

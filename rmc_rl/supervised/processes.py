@@ -23,6 +23,7 @@ from rmc_rl.impala.data_parallel import LearnerLostError, reduce_all
 from rmc_rl.loop import Learning
 
 _UPDATE, _STATE, _END = range(3)
+_LOST = "another process of the run has gone: resume=… goes on from the newest checkpoint"
 GOODBYE_SECONDS = 0.2
 
 
@@ -39,6 +40,7 @@ class Processes:
     def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0, local_count: int = 1) -> None:
         self.rank, self.count = rank, count
         self.local_rank, self.local_count = local_rank, local_count
+        self._lost = False
 
     def own(self, tensor: Tensor, dim: int) -> Tensor:
         """This process's share of a tensor that all have; empty where there are more processes than entries."""
@@ -50,14 +52,17 @@ class Processes:
         Raises:
             LearnerLostError: one of them has gone.
         """
-        return tensors if self.count == 1 else reduce_all(tensors)
+        if self.count == 1:
+            return tensors
+        with self._together():
+            return reduce_all(tensors)
 
     def gathered(self, tensor: Tensor) -> Tensor:
         """The shares of all processes ``[b, ...]``, joined along the first axis, on the CPU."""
         if self.count == 1:
             return tensor.cpu()
         shares: list[Any] = [None] * self.count
-        with _lost():
+        with self._together():
             dist.all_gather_object(shares, tensor.cpu())
         return torch.cat(shares)
 
@@ -66,9 +71,20 @@ class Processes:
         if self.count == 1:
             return what
         box = [what]
-        with _lost():
+        with self._together():
             dist.broadcast_object_list(box, src=0)
         return box[0]
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """What all do at once; where one is lost, never again: the others may wait for what does not come."""
+        if self._lost:
+            raise LearnerLostError(_LOST)
+        try:
+            yield
+        except (RuntimeError, LearnerLostError) as error:
+            self._lost = True
+            raise LearnerLostError(_LOST) from error
 
 
 ALONE = Processes()
@@ -87,8 +103,9 @@ class Leading:
         return self._learner.update()
 
     def get_state(self) -> dict[str, Any] | None:
-        """All that is needed to go on."""
-        self._processes.share(_STATE)
+        """All that is needed to go on, also where another process is lost."""
+        with suppress(LearnerLostError):
+            self._processes.share(_STATE)
         return self._learner.get_state()
 
     def end(self) -> None:
@@ -132,10 +149,12 @@ def joined() -> Iterator[Processes]:
     except (RuntimeError, ValueError) as error:
         raise LearnerLostError(f"the processes could not meet: {error}") from error
     if processes.rank > 0:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # process 0 ends the run, and saves it
+        _ignore_signals()  # process 0 ends the run, and saves it
     try:
         yield processes
+    except LearnerLostError:
+        _ignore_signals()  # torchrun ends whoever is left: not before it has been said what happened
+        raise
     finally:
         dist.destroy_process_group()
         # gloo's thread lives on, and needs the interpreter once more to let go of the last message: one that came upon
@@ -143,9 +162,6 @@ def joined() -> Iterator[Processes]:
         time.sleep(GOODBYE_SECONDS)
 
 
-@contextmanager
-def _lost() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        raise LearnerLostError(f"a process of the run was lost: {error}") from error
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

@@ -10,6 +10,7 @@ another text never meets an old vocabulary, and processes that need the same cor
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -19,7 +20,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from rich.progress import Progress
 
 from rmc_rl.errors import UserError
 from rmc_rl.paths import cache_dir
-from rmc_rl.supervised.language.sources import PARTS, text_files
+from rmc_rl.supervised.language.sources import PARTS, decoded, text_files
 
 END, UNKNOWN = "<eos>", "<unk>"
 
@@ -122,7 +123,7 @@ def _write(
         counts.update(splitter(line))
         counts[END] += 1
     if counts.total() == counts[END]:
-        raise UserError(f"{files['train']} holds no word: a text to train on needed")
+        raise UserError("task.data: the part 'train' holds no word: a text to train on needed")
 
     def by_rank(words: Iterable[str]) -> list[str]:
         return sorted(words, key=lambda word: (-counts[word], word))
@@ -154,13 +155,12 @@ def _write(
                 if not sizes[part]:
                     raise UserError(f"{path} is empty: a text for the part '{part}' needed")
             words = json.dumps(ranked)
-            record = {"format": FORMAT, "sizes": sizes, "vocabulary": zlib.crc32(words.encode())}
+            checks = {part: zlib.crc32(_numbers(unfinished, part).data) for part in files}
+            record = {"format": FORMAT, "checks": checks, "vocabulary": zlib.crc32(words.encode())}
             (unfinished / "vocabulary.json").write_text(words)
             (unfinished / "corpus.json").write_text(json.dumps(record))
             unfinished.chmod(0o755)
-            if _mapped(folder) is None:  # else another process was faster
-                shutil.rmtree(folder, ignore_errors=True)
-                unfinished.rename(folder)
+            _put(unfinished, folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
@@ -170,30 +170,46 @@ def _write(
         ) from error
 
 
+def _put(unfinished: Path, folder: Path) -> None:
+    """Give a complete corpus its name, unless another process was faster; a damaged one makes way."""
+    while True:
+        try:
+            unfinished.rename(folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+        if _mapped(folder) is not None:
+            return
+        aside = tempfile.TemporaryDirectory(prefix=".damaged-", dir=folder.parent)
+        with aside, suppress(FileNotFoundError):  # another process has done it
+            folder.rename(Path(aside.name) / "corpus")
+
+
 def _mapped(folder: Path) -> Corpus | None:
     """What was written there; None where it is not there or damaged."""
     try:
         record = json.loads((folder / "corpus.json").read_text())
         words = (folder / "vocabulary.json").read_text()
         fingerprint = zlib.crc32(words.encode())
-        texts = {part: np.memmap(folder / part, _NUMBER, mode="r") for part in PARTS}
-        whole = fingerprint == record["vocabulary"] and all(len(texts[p]) == record["sizes"][p] for p in PARTS)
+        texts = {part: _numbers(folder, part) for part in PARTS}
+        whole = fingerprint == record["vocabulary"] and all(
+            zlib.crc32(texts[part].data) == record["checks"][part] for part in PARTS
+        )
         return Corpus(json.loads(words), texts, fingerprint) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _numbers(folder: Path, part: str) -> np.ndarray:
+    return np.memmap(folder / part, _NUMBER, mode="r")
 
 
 def _lines(path: Path, step: Callable[[int], None]) -> Iterator[str]:
     """The lines of a text, telling how many bytes were read."""
     with _readable(path), path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(
-                    f"{path}, line {number}: byte {error.object[error.start]:#04x} is no UTF-8: write it anew in UTF-8 "
-                    f"(iconv -f latin1 -t utf-8, if latin1 is what it is)"
-                ) from None
+            yield decoded(line, path, number)
             step(len(line))
 
 

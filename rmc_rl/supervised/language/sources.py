@@ -10,10 +10,9 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from pydoc_data.topics import topics
-from typing import IO
 
 from rmc_rl.errors import UserError, one_line
 
@@ -53,14 +52,38 @@ def text_files(data: str | None, kept: Path) -> Iterator[dict[str, Path]]:
     if path is not None and path.is_dir():
         yield _in_folder(path)
         return
-    with tempfile.TemporaryDirectory(prefix="rmc-rl-") as folder:
-        if path is None:
-            text = Path(folder) / "help.txt"
-            text.write_text("\n".join(topics[name] for name in sorted(topics)), encoding="utf-8")
-            path = text
-        if not path.is_file():
-            raise UserError(f"task.data={data}: there is no such file or folder; {HOW}")
-        yield _divided(path, Path(folder))
+    if path is not None and not path.is_file():
+        raise UserError(f"task.data={data}: there is no such file or folder; {HOW}")
+    with ExitStack() as stack:
+        try:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rmc-rl-")))
+            if path is None:
+                path = folder / "help.txt"
+                path.write_text("\n".join(topics[name] for name in sorted(topics)), encoding="utf-8")
+            files = _divided(path, folder)
+        except OSError as error:
+            raise UserError(f"task.data={data or 'null'} cannot be divided: {error.strerror or error}") from error
+        yield files
+
+
+def decoded(line: bytes, path: Path, number: int) -> str:
+    """A text's line as characters.
+
+    Args:
+        line: the bytes.
+        path: of the text.
+        number: of the line, from 1; before the first a byte order mark may stand.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}, line {number}: byte {line[error.start]:#04x} is no UTF-8: write it anew in UTF-8 "
+            "(iconv -f latin1 -t utf-8, if latin1 is what it is)"
+        ) from None
 
 
 def _in_folder(folder: Path) -> dict[str, Path]:
@@ -82,18 +105,12 @@ def _in_folder(folder: Path) -> dict[str, Path]:
 def _divided(path: Path, folder: Path) -> dict[str, Path]:
     files = {part: folder / f"{part}.part" for part in PARTS}
     to_end = {BLOCKS - 1: "test", BLOCKS - 2: "valid"}
-    try:
-        with path.open("rb") as text:
-            outputs: dict[str, IO[bytes]] = {}
-            try:
-                outputs.update((part, file.open("wb")) for part, file in files.items())
-                for number, line in enumerate(text):
-                    outputs[to_end.get(number // BLOCK_LINES % BLOCKS, "train")].write(line)
-            finally:
-                for output in outputs.values():
-                    output.close()
-    except OSError as error:
-        raise UserError(f"task.data={path} cannot be divided: {error.strerror or error}") from error
+    with ExitStack() as stack:
+        text = stack.enter_context(path.open("rb"))
+        outputs = {part: stack.enter_context(file.open("wb")) for part, file in files.items()}
+        for number, line in enumerate(text):
+            decoded(line, path, number + 1)  # while it is known which line of which file it is
+            outputs[to_end.get(number // BLOCK_LINES % BLOCKS, "train")].write(line)
     if not files["test"].stat().st_size:
         raise UserError(
             f"task.data={path} is too short to be divided into {', '.join(PARTS)}: more than "

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -108,6 +109,30 @@ def test_ctrl_c_saves_and_one_process_goes_on(tmp_path: Path) -> None:
     state, info = load_checkpoint(saved)
     assert info["steps"] == int(state["steps"]) >= 6
     assert [leaf.shape[0] for leaf in state["memory"]] == [12], "the memory of all streams"
+    budget = info["steps"] + 3
+    assert train([f"resume={run}", f"total_steps={budget}", "log.display=none"]).steps == budget
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
+def test_what_was_learnt_is_kept_where_a_process_is_lost(count: int, tmp_path: Path) -> None:
+    words = [*SMALL, *language(tmp_path), f"runs_dir={tmp_path / 'runs'}"]
+    process = torchrun(count, *words, "total_steps=1000000", "checkpoint.every_seconds=1000")
+    end = time.monotonic() + 200
+    while not list((tmp_path / "runs").glob("*/metrics.csv")) or len(figures(only(tmp_path / "runs"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it does not learn"
+        time.sleep(0.2)
+    (last,) = (
+        child for child in psutil.Process(process.pid).children() if child.environ().get("RANK") == str(count - 1)
+    )
+    last.kill()
+    said, _ = process.communicate(timeout=60)
+    assert said.count("error: another process of the run has gone: resume=") == 1, said
+    run = only(tmp_path / "runs")
+    state, info = load_checkpoint(latest_checkpoint(run / "checkpoints"))
+    assert info["steps"] >= figures(run)[-1][0] >= 6, "the weights of the last update"
+    assert "memory" not in state, "some of it is lost"
     budget = info["steps"] + 3
     assert train([f"resume={run}", f"total_steps={budget}", "log.display=none"]).steps == budget
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -80,19 +81,51 @@ def test_it_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("damage", ["train", "vocabulary.json", "corpus.json"])
-@pytest.mark.parametrize("how", ["cut", "gone"])
+@pytest.mark.parametrize("how", ["cut", "altered", "gone", "a folder"])
 def test_a_damaged_cache_is_made_anew(damage: str, how: str, tmp_path: Path) -> None:
     texts, cache = write_texts(tmp_path / "texts"), tmp_path / "cache"
     first = read_corpus(str(texts), cache=str(cache))
     whole = {part: text.tolist() for part, text in first.texts.items()}
     (folder,) = cache.iterdir()
-    if how == "gone":
+    if how in ("gone", "a folder"):
         (folder / damage).unlink()
+        if how == "a folder":
+            (folder / damage).mkdir()
+    elif how == "altered":
+        with (folder / damage).open("r+b") as file:  # as after a power cut: the size is right
+            file.write(bytes(8))
     else:
         os.truncate(folder / damage, (folder / damage).stat().st_size // 2)
     again = read_corpus(str(texts), cache=str(cache))
     assert {part: text.tolist() for part, text in again.texts.items()} == whole
     assert again.vocabulary == first.vocabulary
+
+
+def test_a_file_where_the_corpus_should_be_makes_way(tmp_path: Path) -> None:
+    texts, cache = write_texts(tmp_path / "texts"), tmp_path / "cache"
+    first = read_corpus(str(texts), cache=str(cache))
+    (folder,) = cache.iterdir()
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    assert read_corpus(str(texts), cache=str(cache)).vocabulary == first.vocabulary
+    assert list(cache.iterdir()) == [folder]
+
+
+def test_another_process_may_be_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, cache, rename = str(write_texts(tmp_path / "texts")), tmp_path / "cache", Path.rename
+    places = list[os.stat_result]()
+
+    def late(path: Path, target: Path) -> Path:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", rename)
+            read_corpus(texts, cache=str(cache))  # the other process
+        places.append(target.stat())
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+    assert read_corpus(texts, cache=str(cache)).texts["train"].size
+    (folder,) = cache.iterdir()
+    assert [folder.stat().st_ino] == [place.st_ino for place in places], "what the other has put there stays"
 
 
 @pytest.mark.parametrize(

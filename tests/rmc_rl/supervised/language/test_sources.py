@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -50,6 +54,26 @@ def test_one_text_is_divided(tmp_path: Path) -> None:
     (tmp_path / "poem.txt").write_text("short\n")
     with pytest.raises(UserError, match=r"too short to be divided .* more than 1,900 lines needed"):
         content(str(tmp_path / "poem.txt"), tmp_path)
+
+
+def test_a_line_of_a_divided_text_is_named(tmp_path: Path) -> None:
+    lines = [b"line\n"] * (20 * BLOCK_LINES)
+    lines[1950] = b"caf\xe9\n"
+    (tmp_path / "book.txt").write_bytes(b"".join(lines))
+    with pytest.raises(UserError, match=r"book\.txt, line 1951: byte 0xe9 is no UTF-8"):
+        content(str(tmp_path / "book.txt"), tmp_path)
+
+
+@pytest.mark.parametrize("data", ["book.txt", None])
+def test_no_room_to_divide_a_text(data: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **kwargs: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("line\n" * 20 * BLOCK_LINES)
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    with pytest.raises(UserError, match=f"task.data={data or 'null'} cannot be divided: No space left"):
+        content(data, tmp_path)
 
 
 def test_pythons_own_help(tmp_path: Path) -> None:
