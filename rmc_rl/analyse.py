@@ -53,7 +53,7 @@ class AnalyseOptions:
     checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
     sequences: int | None = option(
         None,
-        "new questions; null: 12800, of programs and numbers at each length and nesting; with task= 100000",
+        "new questions; null: 12800, for each number of vectors, or each length and nesting; with task= 100000",
         minimum=1,
     )
     seed: int = option(0, "of the questions", minimum=0)

@@ -82,7 +82,7 @@ def stories(trained: Trained, task: NthFarthest, seed: int) -> list[Story] | Non
 def questions(task: NthFarthest, generator: torch.Generator) -> dict[str, Batch]:
     """The batches of :func:`stories`, of one sequence each, by place."""
     count = task.num_vectors
-    details = task.batch(1, generator).details
+    details = task.batch(1, generator, "evaluation").details
     vectors, labels, m = details["vectors"][0], details["labels"][0], details["m"]
     n = torch.randint(count - 1, (1,), generator=generator)
     reference = int((labels == m).nonzero())

@@ -1,12 +1,13 @@
 """The analysis of Nth Farthest: which questions are answered rightly, what wrong answers name, what was attended to.
 
-A model reads all N vectors, and its answer is due after the last one only, so fewer vectors are a question that it was
-never asked. What differs among its questions is how many vectors come before vector m, which a memory must have kept
-until it learns what to compare them with, and how many come after it, which it can compare as they come.
+Questions about all N vectors differ in how many come before vector m, which a memory must have kept until it learns
+what to compare them with, and how many come after it, which it can compare as they come. Fewer vectors are asked about
+too; unless training did so (`min_vectors`), that shows how a model takes a new kind of question, which the report says.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rmc_rl.analysis import attention, pictures
-from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, register_analysis
+from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, asked, register_analysis
 from rmc_rl.analysis.shares import Share, by_group, percent
 from rmc_rl.supervised.tasks import Batch
 from rmc_rl.supervised.tasks.nth_farthest import NthFarthest, trivial_accuracies
@@ -46,7 +47,7 @@ class Answered:
         n: asked for, ``[B]``.
         place: when vector m was shown, ``[B]``.
         target_place: when the right vector was shown, ``[B]``.
-        rank: by distance from m, of the vector that the model named, ``[B]``.
+        rank: by distance from m, of the vector that the model named, ``[B]``; K where that is none of the K shown.
         norm_rank: the same of the one that ranking by lengths names, ``[B]``.
         gap: from the right vector's distance to the nearest other vector's, ``[B]``.
     """
@@ -75,38 +76,58 @@ class Answered:
         steps = apart[:, :-1] - apart[:, 1:]
         ends = torch.full_like(steps[:, :1], torch.inf)
         gaps = torch.minimum(torch.cat([ends, steps], dim=1), torch.cat([steps, ends], dim=1))
-        asked = n.unsqueeze(1)
+        asked_for = n.unsqueeze(1)
+        named = labels == answers.t()
+        ranked = ranks.gather(1, named.int().argmax(dim=1, keepdim=True))[:, 0]
         return Answered(
             n=n,
             place=is_m.int().argmax(dim=1),
-            target_place=order.gather(1, asked)[:, 0],
-            rank=ranks[labels == answers.t()],
-            norm_rank=ranks.gather(1, by_length.gather(1, asked))[:, 0],
-            gap=gaps.gather(1, asked)[:, 0],
+            target_place=order.gather(1, asked_for)[:, 0],
+            rank=torch.where(named.any(dim=1), ranked, labels.shape[1]),
+            norm_rank=ranks.gather(1, by_length.gather(1, asked_for))[:, 0],
+            gap=gaps.gather(1, asked_for)[:, 0],
         )
 
 
 @register_analysis(NthFarthest)
 def analyse(trained: Trained, sequences: int, seed: int, follow: Follow) -> Analysis:
-    """Of questions of evaluation, which are no other than those of training."""
+    """Of ``sequences`` questions about each number of vectors up to N."""
     pictures.require()
     task = trained.task
     assert isinstance(task, NthFarthest)
-    parts: list[Answered] = []
+    numbers_shown = range(2, task.num_vectors + 1)
+    by_number: dict[int, Answered] = {}
     examples = Examples()
     done = 0
-    for batch, answers in trained.answers(sequences, seed):
-        parts.append(Answered.of(batch, answers))
-        examples.add(task, batch, answers, more=functools.partial(_by_distance, batch))
-        done += batch.targets.shape[1]
-        follow(done, sequences)
-    found = Answered(*(torch.cat(column) for column in zip(*(vars(part).values() for part in parts), strict=True)))
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        follow(done, len(numbers_shown) * sequences)
+
+    for shown in numbers_shown:
+        posing = about(task, shown)
+        parts: list[Answered] = []
+        for batch, logits in asked(trained, posing, sequences, torch.Generator().manual_seed(seed), count):
+            answers = logits.argmax(dim=-1)
+            parts.append(Answered.of(batch, answers))
+            if shown == task.num_vectors:
+                examples.add(task, batch, answers, more=functools.partial(_by_distance, batch))
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        by_number[shown] = Answered(*(torch.cat(column) for column in columns))
     title = f"Nth Farthest, {task.num_vectors} vectors of {task.dimensions} numbers · {trained.config.core['name']}"
-    numbers, tables = _tables(task, found)
+    numbers, tables = _tables(task, by_number)
     drawn = {"accuracy.png": _accuracy(title, task, numbers), "errors.png": _errors(title, task, numbers)}
     analysis = Analysis(_as_json(numbers), tables, drawn, examples.found)
     _attention(analysis, trained, task, min(sequences, TRACED), seed, title)
     return analysis
+
+
+def about(task: NthFarthest, shown: int) -> NthFarthest:
+    """A copy of the task whose questions are about so many vectors; the task itself is left as it is."""
+    copied = copy.copy(task)
+    copied.most = shown
+    return copied
 
 
 def baselines(task: NthFarthest, samples: int, seed: int) -> Analysis:
@@ -132,8 +153,22 @@ def _trivial(count: int, right: Tensor, n: Tensor, groups: Tensor, number: int) 
 Groups = list[tuple[str, Share, dict[str, float]]]
 
 
-def _tables(task: NthFarthest, found: Answered) -> tuple[dict[str, Any], list[Table]]:
-    """Shares and trivial accuracies by name, and the tables of them."""
+def _overall(shown: int, found: Answered) -> tuple[Share, dict[str, float]]:
+    """The share of right answers to questions about so many vectors, and the trivial accuracies."""
+    everything = torch.zeros_like(found.n)
+    (share,) = by_group(found.right, everything, 1)
+    (trivial,) = _trivial(shown, found.norm_rank == found.n, found.n, everything, 1)
+    return share, trivial
+
+
+def _training_showed(task: NthFarthest) -> str:
+    every = f"{task.num_vectors} vectors"
+    return f"always {every}" if task.fewest == task.num_vectors else f"{task.fewest} to {every}"
+
+
+def _tables(task: NthFarthest, answered: dict[int, Answered]) -> tuple[dict[str, Any], list[Table]]:
+    """Shares and trivial accuracies by name, and the tables of them, from the answers by number of vectors."""
+    found = answered[task.num_vectors]
     count, right = task.num_vectors, found.right
     norm_right = found.norm_rank == found.n
 
@@ -144,7 +179,6 @@ def _tables(task: NthFarthest, found: Answered) -> tuple[dict[str, Any], list[Ta
             zip(names, shares, _trivial(count, norm_right[kept], found.n[kept], groups, len(names)), strict=True)
         )
 
-    everything = torch.zeros_like(found.n)
     compared = found.n < count - 1
     gap = found.gap[compared]
     edges = torch.quantile(gap if len(gap) else torch.zeros(1), torch.linspace(0, 1, GAPS + 1)[1:-1])
@@ -155,10 +189,11 @@ def _tables(task: NthFarthest, found: Answered) -> tuple[dict[str, Any], list[Ta
         f"above {bounds[-1]}",
     ]
     numbers: dict[str, Any] = {
-        "overall": grouped(everything, ["all"]),
+        "overall": [("all", *_overall(count, found))],
         "by_n": grouped(found.n, [attention.ranked(n, count) for n in range(count)]),
         "by_place": grouped(found.place, [f"{before} before, {count - 1 - before} after" for before in range(count)]),
         "by_gap": grouped(torch.bucketize(gap, edges), names, compared),
+        "by_number": [(str(shown), *_overall(shown, some)) for shown, some in answered.items()],
         "by_places": [
             by_group(right[found.place == place], found.target_place[found.place == place], count)
             for place in range(count)
@@ -175,6 +210,11 @@ def _tables(task: NthFarthest, found: Answered) -> tuple[dict[str, Any], list[Ta
             "By how near the right distance is to another vector's",
             "gap",
             "groups of the same size; without the questions that ask for m itself",
+        ),
+        "by_number": (
+            "By the number of vectors",
+            "vectors",
+            f"training showed {_training_showed(task)}" + (": fewer are new to the model" if task.fewest > 2 else ""),
         ),
     }
     tables = []
@@ -215,6 +255,12 @@ def _accuracy(title: str, task: NthFarthest, numbers: dict[str, Any]) -> Figure:
             "By the gap between the right distance and the nearest other",
             "distance, groups of the same size",
             ["\n".join(name.rsplit(" ", 1)) for name, _, _ in numbers["by_gap"]],
+        ),
+        panel(
+            "by_number",
+            "By the number of vectors",
+            f"vectors; training showed {_training_showed(task)}",
+            [name for name, _, _ in numbers["by_number"]],
         ),
     ]
     ((_, share, _),) = numbers["overall"]

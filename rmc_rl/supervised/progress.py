@@ -21,7 +21,7 @@ GLOSSARY = {
     "accuracy": "share of the answers in training that were right",
     "solved": "share of the sequences in training whose answers were all right",
     "test_loss": "cross-entropy of an answer in the last evaluation, in nats: new sequences of full difficulty",
-    "test_perplexity": "perplexity in the last evaluation: exp of test_loss; of a text its validation part, line ends are words",
+    "test_perplexity": "perplexity in the last evaluation: exp of test_loss; of a text its validation part's",
     "test_accuracy": "share of the answers in the last evaluation that were right",
     "test_solved": "share of the sequences in the last evaluation whose answers were all right",
     "grad_norm": "global norm of the gradient before clipping",

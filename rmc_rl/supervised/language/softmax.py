@@ -56,7 +56,8 @@ class TiedSoftmax(nn.Module):
             logits = F.linear(features, weight, self.bias)
             return F.cross_entropy(_wide(logits), targets, reduction="none"), logits.detach().argmax(dim=-1)
         head = self._head(features, weight).log_softmax(dim=-1)
-        cluster = torch.bucketize(targets, torch.tensor(self.bounds, device=targets.device), right=True)  # 0: the head
+        bounds = torch.tensor(self.bounds, device=targets.device)
+        cluster = torch.bucketize(targets.contiguous(), bounds, right=True)  # 0: the head
         entry = torch.where(cluster == 0, targets, self.bounds[0] + cluster - 1)
         losses = F.nll_loss(head, entry, reduction="none")
         best, words = head.detach()[:, : self.bounds[0]].max(dim=-1)

@@ -22,35 +22,47 @@ from rmc_rl.supervised.tasks.task import Batch, Stage, Task, at_least, check_bat
 class NthFarthest(Task):
     """Which vector is the n-th farthest from vector m?
 
-    A batch's details, in which the smallest label and the smallest n are 0:
+    A batch's details, in which the smallest label and the smallest n are 0; all its questions are about K <= N vectors:
 
     =========== ========= ===================================================
-    vectors     [B, N, D] in the order shown, uniform in (-1, 1)
-    labels      [B, N]    of the vectors in the order shown
+    vectors     [B, K, D] in the order shown, uniform in (-1, 1)
+    labels      [B, K]    of the vectors in the order shown, 0 .. K - 1
     n, m        [B]       the question
-    order       [B, N]    when each vector was shown, the farthest from m first
+    order       [B, K]    when each vector was shown, the farthest from m first
     =========== ========= ===================================================
 
     Args:
-        num_vectors: N.
+        num_vectors: N. Evaluation asks about so many.
         dimensions: D.
+        min_vectors: of the vectors in training, whose number is drawn anew for each batch, uniform up to N; ``None``:
+            always N, as in the paper.
+
+    Attributes:
+        fewest: that training shows.
+        most: that a batch shows; smaller than N in a copy that asks about fewer.
 
     Raises:
-        ValueError: fewer than 2 vectors, or than 1 dimension.
+        ValueError: fewer than 2 vectors, or than 1 dimension, or a smallest number above N.
     """
 
-    def __init__(self, *, num_vectors: int = 8, dimensions: int = 16) -> None:
+    def __init__(self, *, num_vectors: int = 8, dimensions: int = 16, min_vectors: int | None = None) -> None:
         at_least(2, num_vectors=num_vectors)
         at_least(1, dimensions=dimensions)
-        self.num_vectors = num_vectors
+        self.fewest = num_vectors if min_vectors is None else min_vectors
+        at_least(2, min_vectors=self.fewest)
+        if self.fewest > num_vectors:
+            raise ValueError(f"min_vectors: {min_vectors} given, at most num_vectors ({num_vectors}) possible")
+        self.num_vectors = self.most = num_vectors
         self.dimensions = dimensions
         self.input_size = dimensions + 3 * num_vectors
         self.num_classes = num_vectors
 
     def batch(self, size: int, generator: torch.Generator, stage: Stage = "train") -> Batch:
-        """New questions; those of evaluation are no other than those of training."""
+        """New questions; those of evaluation are about the greatest number of vectors."""
         check_batch(size, stage)
-        device, count = generator.device, self.num_vectors
+        device, count = generator.device, self.most
+        if stage == "train" and self.fewest < count:
+            count = int(torch.randint(self.fewest, count + 1, (), generator=generator, device=device))
         vectors = 2 * torch.rand(size, count, self.dimensions, generator=generator, device=device) - 1
         labels = torch.rand(size, count, generator=generator, device=device).argsort(dim=1)
         n, m = torch.randint(count, (2, size), generator=generator, device=device)
@@ -59,12 +71,13 @@ class NthFarthest(Task):
     def pose(self, vectors: Tensor, labels: Tensor, n: Tensor, m: Tensor) -> Batch:
         """The batch with these details."""
         size, count = labels.shape
+        width = self.num_vectors
         is_m = labels == m.unsqueeze(1)  # [B, N]
         reference = vectors.gather(1, is_m.int().argmax(dim=1)[:, None, None].expand(-1, 1, self.dimensions))
         order = (vectors - reference).square().sum(dim=2).argsort(dim=1, descending=True)
         target = labels.gather(1, order.gather(1, n.unsqueeze(1)))
-        asked = F.one_hot(torch.stack([n, m], dim=1), count).flatten(1)  # [B, 2N]
-        rows = torch.cat([vectors, F.one_hot(labels, count), asked.unsqueeze(1).expand(-1, count, -1)], dim=2)
+        asked = F.one_hot(torch.stack([n, m], dim=1), width).flatten(1)  # [B, 2N]
+        rows = torch.cat([vectors, F.one_hot(labels, width), asked.unsqueeze(1).expand(-1, count, -1)], dim=2)
         reset = torch.zeros(count, size, dtype=torch.bool, device=labels.device)
         reset[0] = True
         return Batch(
@@ -95,7 +108,7 @@ def trivial_accuracies(task: NthFarthest, generator: torch.Generator, samples: i
     """
     right = seen = 0
     while seen < samples:
-        batch = task.batch(min(samples - seen, 10_000), generator)
+        batch = task.batch(min(samples - seen, 10_000), generator, "evaluation")
         labels, n, m = (batch.details[name] for name in ("labels", "n", "m"))
         lengths = batch.details["vectors"].square().sum(dim=2).masked_fill(labels == m.unsqueeze(1), -1.0)
         guess = lengths.argsort(dim=1, descending=True).gather(1, n.unsqueeze(1))

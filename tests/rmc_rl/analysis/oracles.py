@@ -87,7 +87,7 @@ def off_by_one(num_vectors: int) -> Answers:
 
     def answers(inputs: Tensor, reset: Tensor, num_answers: int) -> Tensor:
         n = asked_of(inputs, num_vectors)[2]
-        return ranking(inputs, num_vectors).gather(1, (n + 1).clamp(max=num_vectors - 1)[:, None]).t()
+        return ranking(inputs, num_vectors).gather(1, (n + 1).clamp(max=len(inputs) - 1)[:, None]).t()
 
     return answers
 

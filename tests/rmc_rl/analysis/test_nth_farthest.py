@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from rmc_rl.analysis import analysis_of
 from rmc_rl.analysis.nth_farthest import Answered, baselines
@@ -48,6 +49,40 @@ def test_who_always_names_the_reference_is_right_where_it_is_asked_for() -> None
         assert [cell["share"] for cell in row] == [1.0 if other == place else 0.0 for other in range(COUNT)]
     for row in numbers["named"]:
         assert row[:-1] == [0] * (COUNT - 1), "of whatever rank is asked, the nearest is named"
+
+
+def test_fewer_vectors_are_asked_about_too() -> None:
+    numbers = analysed(knows_all(COUNT))["by_number"]
+    assert [group["group"] for group in numbers] == ["2", "3", "4", "5"]
+    assert [(group["share"], group["count"]) for group in numbers] == [(1.0, SEQUENCES)] * 4
+    numbers = analysed(names_reference(COUNT))["by_number"]
+    for shown, group in enumerate(numbers, 2):
+        assert group["share"] == pytest.approx(1 / shown, abs=0.05)
+        assert group["baselines"]["chance"] == 1 / shown
+        assert group["baselines"]["reference"] == pytest.approx(2 / shown, abs=0.05)
+
+
+def test_who_names_a_vector_that_was_not_shown_is_wrong() -> None:
+    def always_the_last(inputs: Tensor, reset: Tensor, num_answers: int) -> Tensor:
+        return torch.full((1, inputs.shape[1]), COUNT - 1)
+
+    assert shares(analysed(always_the_last)["by_number"]) == [0.0] * 3 + [pytest.approx(1 / COUNT, abs=0.04)]
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        ((), "training showed always 5 vectors: fewer are new to the model"),
+        (("task.min_vectors=4",), "training showed 4 to 5 vectors: fewer are new to the model"),
+        (("task.min_vectors=2",), "training showed 2 to 5 vectors"),
+    ],
+)
+def test_it_is_said_which_numbers_of_vectors_training_showed(words: tuple[str, ...], note: str) -> None:
+    asked = trained(knows_all(COUNT), *WORDS, *words)
+    (table,) = (
+        table for table in analysis_of(asked.task)(asked, 20, 0, follow).tables if "number of vectors" in table.title
+    )
+    assert table.note == note
 
 
 def test_who_is_off_by_one_names_the_next_rank() -> None:

@@ -20,7 +20,7 @@ def answer_from(rows: Tensor, num_vectors: int) -> int:
             assert sorted(one_hot) == [0.0] * (num_vectors - 1) + [1.0]
         vectors[label.index(1.0)] = vector
         questions.add((n.index(1.0), m.index(1.0)))
-    assert sorted(vectors) == list(range(num_vectors))
+    assert sorted(vectors) == list(range(len(rows)))
     ((n, m),) = questions
     return sorted(vectors, key=lambda label: math.dist(vectors[label], vectors[m]), reverse=True)[n]
 
@@ -32,6 +32,29 @@ def test_answers_are_those_of_an_evaluator_that_sees_the_rows(num_vectors: int, 
     assert batch.inputs.shape == (num_vectors, 200, dimensions + 3 * num_vectors)
     assert batch.mask.all()
     assert batch.targets.tolist() == [[answer_from(rows, num_vectors) for rows in batch.inputs.unbind(1)]]
+
+
+def test_training_may_show_fewer_vectors_and_evaluation_shows_all() -> None:
+    task = NthFarthest(num_vectors=5, dimensions=3, min_vectors=2)
+    generator = torch.Generator().manual_seed(0)
+    seen = []
+    for _ in range(60):
+        batch = task.batch(20, generator)
+        shown = len(batch.inputs)
+        seen.append(shown)
+        assert batch.inputs.shape == (shown, 20, task.input_size)
+        assert batch.targets.tolist() == [[answer_from(rows, 5) for rows in batch.inputs.unbind(1)]]
+        assert len(task.batch(3, generator, "evaluation").inputs) == 5
+    assert all(3 < seen.count(shown) < 30 for shown in range(2, 6)), seen
+
+
+def test_always_all_vectors_are_the_questions_that_they_were() -> None:
+    """What a seed asks must not change: results name their seeds."""
+    plain, given = (NthFarthest(num_vectors=4, dimensions=2, **words) for words in ({}, {"min_vectors": 4}))
+    batches = [task.batch(3, torch.Generator().manual_seed(5)) for task in (plain, given)]
+    torch.testing.assert_close(batches[0].inputs, batches[1].inputs, rtol=0, atol=0)
+    assert batches[0].details["labels"].tolist() == [[1, 2, 3, 0], [2, 3, 0, 1], [0, 1, 3, 2]]
+    assert batches[0].targets.tolist() == [[2, 0, 3]]
 
 
 def test_an_example_by_hand() -> None:
@@ -98,3 +121,7 @@ def test_bad_sizes() -> None:
         NthFarthest(num_vectors=1)
     with pytest.raises(ValueError, match="dimensions: 0 given, at least 1 needed"):
         NthFarthest(dimensions=0)
+    with pytest.raises(ValueError, match="min_vectors: 1 given, at least 2 needed"):
+        NthFarthest(min_vectors=1)
+    with pytest.raises(ValueError, match=r"min_vectors: 9 given, at most num_vectors \(8\) possible"):
+        NthFarthest(min_vectors=9)
