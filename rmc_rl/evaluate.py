@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.vector import VectorEnv
 from rich.console import Console
 from rich.progress import Progress
@@ -25,11 +26,14 @@ from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.policy import Policy, PolicyState, action_streams, load
 from rmc_rl.seeds import EVALUATION_SEEDS
+from rmc_rl.shares import Share, independent
 from rmc_rl.spaces import interface
 
 GAMES_AT_ONCE = 256
 NOISE_BLOCK = 64
 MODES = ("sampled", "greedy")
+SOLVED_FIGURES = {"solved": "share", "solved_low": "low", "solved_high": "high"}
+"""Names in the JSON, and those of a `Share`: its interval is of 95 %."""
 
 
 @dataclass
@@ -41,6 +45,9 @@ class EvaluateOptions:
     checkpoint: str = option("latest", "latest, best, or the name of a folder in the run's checkpoints")
     episodes: int = option(200, "episodes played in each mode", minimum=1)
     mode: str = option("both", "how actions are chosen", choices=("both", *MODES))
+    solved: float | None = option(
+        None, "also the share of episodes with a return of at least this; in BoxWorld 10: the gem was reached"
+    )
     seed: int = option(
         EVALUATION_SEEDS, "episode i is played from this seed + i; training stays below the default", minimum=0
     )
@@ -66,6 +73,10 @@ class Evaluation:
         """Half the width of the mean's 95 % confidence interval (normal approximation); infinite for one episode."""
         count = len(self.returns)
         return float(1.96 * self.returns.std(ddof=1) / np.sqrt(count)) if count > 1 else float("inf")
+
+    def solved(self, threshold: float) -> Share:
+        """The episodes with a return of at least ``threshold``."""
+        return independent(torch.from_numpy(self.returns >= threshold))
 
 
 def evaluate(
@@ -147,9 +158,18 @@ def _start(policy: Policy, seeds: list[int], trust: bool) -> tuple[VectorEnv, np
 
 
 def evaluate_modes(
-    policy: Policy, modes: Sequence[str], episodes: int, seed: int, console: Console, *, trust: bool = False
+    policy: Policy,
+    modes: Sequence[str],
+    episodes: int,
+    seed: int,
+    console: Console,
+    *,
+    solved: float | None = None,
+    trust: bool = False,
 ) -> dict[str, float | int | None]:
     """Evaluate in each mode (sampled, greedy), say how it went, and return the figures by their names in the JSON.
+
+    With ``solved`` they tell too how many episodes had a return of at least this.
 
     Raises:
         UserError: as `evaluate`, and when it is interrupted.
@@ -167,9 +187,11 @@ def evaluate_modes(
                     trust=trust,
                     advance=functools.partial(progress.advance, task),
                 )
+            share = None if solved is None else found.solved(solved)
             print(
                 f"{mode:>8}: return {found.mean:.2f}{_margin(found)}, median "
-                f"{np.median(found.returns):.2f}, length {found.lengths.mean():.0f}, {episodes} episodes",
+                f"{np.median(found.returns):.2f}, length {found.lengths.mean():.0f}, {episodes} episodes"
+                + ("" if share is None else ", {} solved (95 %: {})".format(*share.words)),
                 flush=True,
             )
             result |= {
@@ -178,6 +200,8 @@ def evaluate_modes(
                 f"median_return_{mode}": float(np.median(found.returns)),
                 f"mean_length_{mode}": float(found.lengths.mean()),
             }
+            if share is not None:
+                result |= {f"{name}_{mode}": share.as_json()[of] for name, of in SOLVED_FIGURES.items()}
     except KeyboardInterrupt:
         raise UserError("interrupted: no figures for the mode that was being played") from None
     return result | {"episodes": episodes, "seed": seed, "steps": policy.progress.steps}
@@ -197,7 +221,9 @@ def main() -> None:
     console = Console(stderr=True)
     console.print(f"{policy.run} after {policy.progress.steps:,} steps", highlight=False, soft_wrap=True)
     modes = MODES if options.mode == "both" else (options.mode,)
-    result = evaluate_modes(policy, modes, options.episodes, options.seed, console, trust=options.trust)
+    result = evaluate_modes(
+        policy, modes, options.episodes, options.seed, console, solved=options.solved, trust=options.trust
+    )
     if options.json:
         print(json.dumps(result | {"run": str(policy.run)}, allow_nan=False))
 

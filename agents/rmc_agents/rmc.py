@@ -45,7 +45,7 @@ def padded_identity(
     return torch.eye(mem_slots, mem_size, device=device, dtype=dtype)
 
 
-_REPLACEABLE = frozenset({"initial_state", "project", "step", "attend", "gates", "forward"})
+_REPLACEABLE = frozenset({"initial_state", "project", "step", "attend", "readable", "gates", "forward"})
 """Methods that someone may have put another in the place of, on one module."""
 
 
@@ -69,6 +69,8 @@ class RelationalMemory(Core):
         attention_mlp_layers: layers of the MLP after the attention, each F wide.
         key_size: K, width of one head's queries and keys; ``None``: ``head_size``.
         attention_scale: ``"key"``: K^(-1/2), the paper's; ``"qkv"``: (2K + V)^(-1/2), see the module's docstring.
+        attention_between_slots: ``False``: a slot reads itself and the input's rows only, and those read no slot, for
+            ablations. The weights are the same; the fast path is not taken.
         treat_input_as_matrix: inputs are ``[T, B, n, D]`` with n >= 1 rows a step, each projected by the same W_in and
             each attended to as a row of its own. The gates need one vector for the whole input: here it is the mean
             of the projected rows, a choice of this package that the paper does not cover; with n = 1 it is
@@ -93,6 +95,7 @@ class RelationalMemory(Core):
     fast: bool = True
     matmul_dtype: str = "float32"
     recompute_steps: int | None = None
+    attention_between_slots: bool = True
 
     def __init__(
         self,
@@ -108,6 +111,7 @@ class RelationalMemory(Core):
         attention_mlp_layers: int = 2,
         key_size: int | None = None,
         attention_scale: str = "key",
+        attention_between_slots: bool = True,
         treat_input_as_matrix: bool = False,
         fast: bool = True,
         matmul_dtype: str = "float32",
@@ -146,6 +150,7 @@ class RelationalMemory(Core):
         self.num_blocks = num_blocks
         self.key_size = key_size
         self.gate_style = gate_style
+        self.attention_between_slots = attention_between_slots
         self.treat_input_as_matrix = treat_input_as_matrix
         self.fast = fast
         self.matmul_dtype = matmul_dtype
@@ -221,7 +226,11 @@ class RelationalMemory(Core):
 
     def takes_fast_path(self, inputs: Tensor, state: Tensor) -> bool:
         """Whether the fast path computes what this module, as it is now, would compute from these tensors."""
-        if type(self) is not RelationalMemory or not _REPLACEABLE.isdisjoint(self.__dict__):
+        if (
+            type(self) is not RelationalMemory
+            or not self.attention_between_slots
+            or not _REPLACEABLE.isdisjoint(self.__dict__)
+        ):
             return False
         modules: list[nn.Module] = [self, self.input_projection, *self.mlp, *self.blocks]
         kinds: list[type[nn.Module]] = [
@@ -253,10 +262,11 @@ class RelationalMemory(Core):
         attention, gates = [], []
         for t, memory in enumerate(trace.memory_before):
             rows, weights = torch.cat([memory, projected[0][t]], dim=1), []
+            readable = self.readable(rows)
             for block in self.blocks:
                 assert isinstance(block, AttentionBlock)
-                weights.append(block.weights(rows, self.mem_slots))  # [B, H, N, N + n]
-                rows = block(rows, rows.shape[1], self.mlp)
+                weights.append(block.weights(rows, self.mem_slots, readable))  # [B, H, N, N + n]
+                rows = block(rows, rows.shape[1], self.mlp, readable)
             attention.append(torch.stack(weights, dim=1))
             if self.gate_style is not None:
                 gates.append(self.gates(projected[1][t], memory))
@@ -277,10 +287,18 @@ class RelationalMemory(Core):
     def attend(self, e: Tensor, memory: Tensor) -> Tensor:
         """Let slots and input rows attend to one another: e ``[B, n, F]``, M ``[B, N, F]`` to M̃ ``[B, N, F]``."""
         rows = torch.cat([memory, e], dim=1)  # A = [M ; e], [B, N + n, F]
+        readable = self.readable(rows)
         for block in self.blocks[:-1]:
-            rows = block(rows, rows.shape[1], self.mlp)
+            rows = block(rows, rows.shape[1], self.mlp, readable)
         # The input's rows are dropped in the end: the last block need not compute them.
-        return self.blocks[-1](rows, self.mem_slots, self.mlp)
+        return self.blocks[-1](rows, self.mem_slots, self.mlp, readable)
+
+    def readable(self, rows: Tensor) -> Tensor | None:
+        """Which of the rows ``[B, R, F]`` each of them may read, bool ``[R, R]``; None: all."""
+        if self.attention_between_slots:
+            return None
+        index = torch.arange(rows.shape[1], device=rows.device)
+        return (index.unsqueeze(1) == index) | (index >= self.mem_slots)
 
     def gates(self, gate_inputs: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """The input gate i and the forget gate f, from the input and the previous memory.
@@ -315,9 +333,21 @@ class AttentionBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(row_size, eps=LAYER_NORM_EPSILON)
         self.mlp_norm = nn.LayerNorm(row_size, eps=LAYER_NORM_EPSILON)
 
-    def forward(self, rows: Tensor, kept: int, mlp: nn.Module) -> Tensor:
-        """Update the first ``kept`` of the rows ``[B, R, F]``, from all R of them: ``[B, kept, F]``."""
-        kept_rows = self.attention_norm(rows[:, :kept] + self.attention(rows, kept))  # A ← LN(A + attention(A))
+    def forward(self, rows: Tensor, kept: int, mlp: nn.Module, readable: Tensor | None = None) -> Tensor:
+        """Update the first ``kept`` of the rows ``[B, R, F]``, from all R of them or what is readable of them.
+
+        Args:
+            rows: ``[B, R, F]``.
+            kept: how many are updated.
+            mlp: follows the attention.
+            readable: bool ``[R, R]``, which rows (columns of this matrix) each row may read; None: all.
+
+        Returns:
+            ``[B, kept, F]``.
+        """
+        kept_rows = self.attention_norm(
+            rows[:, :kept] + self.attention(rows, kept, readable)
+        )  # A ← LN(A + attention(A))
         return self.mlp_norm(kept_rows + mlp(kept_rows))  # A ← LN(A + MLP(A))
 
     def heads(self, rows: Tensor) -> tuple[Tensor, ...]:
@@ -326,15 +356,19 @@ class AttentionBlock(nn.Module):
         heads = qkv.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, R, 2K + V]
         return heads.split(self.head_widths, dim=-1)
 
-    def weights(self, rows: Tensor, kept: int) -> Tensor:
+    def weights(self, rows: Tensor, kept: int, readable: Tensor | None = None) -> Tensor:
         """The attention weights with which the first ``kept`` rows read, ``[B, H, kept, R]``."""
         queries, keys, _ = self.heads(rows)
-        return torch.softmax(self.scale * queries[:, :, :kept] @ keys.transpose(-1, -2), dim=-1)
+        scores = self.scale * queries[:, :, :kept] @ keys.transpose(-1, -2)
+        if readable is not None:
+            scores = scores.masked_fill(~readable[:kept], -torch.inf)
+        return torch.softmax(scores, dim=-1)
 
-    def attention(self, rows: Tensor, kept: int) -> Tensor:
+    def attention(self, rows: Tensor, kept: int, readable: Tensor | None = None) -> Tensor:
         """What the first ``kept`` rows read from all R rows: multi-head dot-product attention (paper, eq. 2)."""
         queries, keys, values = self.heads(rows)
         # softmax(scale * queries @ keys^T) @ values, [B, H, kept, V]. For matrices this small the fused form takes less
         # than half the time of the separate products, backward included.
-        read = F.scaled_dot_product_attention(queries[:, :, :kept], keys, values, scale=self.scale)
+        mask = None if readable is None else readable[:kept]
+        read = F.scaled_dot_product_attention(queries[:, :, :kept], keys, values, attn_mask=mask, scale=self.scale)
         return read.transpose(1, 2).flatten(2)  # heads joined along columns, [B, kept, F]

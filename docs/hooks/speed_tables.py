@@ -22,6 +22,8 @@ AXES = {
     "slots": "Memory slots",
 }
 """What `benchmarks.scaling` varies."""
+DEFAULT_GAMES = 64
+"""Of a measurement that names no number of games."""
 
 
 def against_peers(core: str) -> str:
@@ -44,9 +46,9 @@ def against_peers(core: str) -> str:
 def by_games() -> str:
     """Speed and cost by games per actor."""
     found = json.loads((RESULTS / "throughput" / "ours-games.json").read_text())
-    names = sorted((name for name in found if name.endswith("_games")), key=lambda name: int(name.split("_")[0]))
-    lines = [(name.split("_")[0], found[name]) for name in names]
-    return _scale(AXES["games"], lines)
+    measured = {int(name.removesuffix("_games")): found[name] for name in found if name.endswith("_games")}
+    measured[DEFAULT_GAMES] = found["end_to_end"]
+    return f"The core is `{found['core']}`.\n\n{_scale(AXES['games'], sorted(measured.items()))}"
 
 
 def scaling() -> str:

@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 
 from rmc_rl.analysis.analysis import Analysis, Example, Examples, Follow, Table, analysis_of, register_analysis
-from rmc_rl.analysis.shares import Share
+from rmc_rl.shares import Share
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -15,7 +15,7 @@ import torch
 from rmc_rl.analysis import pictures
 from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, asked, register_analysis
 from rmc_rl.analysis.scoring import Tally, score_row
-from rmc_rl.analysis.shares import Share
+from rmc_rl.shares import Share
 from rmc_rl.supervised.tasks.characters import CharacterTask
 from rmc_rl.supervised.tasks.curriculum import Curriculum
 from rmc_rl.supervised.trained import Trained

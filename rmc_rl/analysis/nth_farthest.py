@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rmc_rl.analysis import attention, pictures
 from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, asked, register_analysis
-from rmc_rl.analysis.shares import Share, by_group, percent
+from rmc_rl.shares import Share, by_group, percent
 from rmc_rl.supervised.tasks import Batch
 from rmc_rl.supervised.tasks.nth_farthest import NthFarthest, trivial_accuracies
 from rmc_rl.supervised.trained import Trained

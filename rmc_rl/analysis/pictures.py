@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rmc_rl import palette
-from rmc_rl.analysis.shares import Share, percent
 from rmc_rl.errors import UserError
+from rmc_rl.shares import Share, percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

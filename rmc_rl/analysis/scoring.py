@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rmc_rl.analysis.shares import Share, clustered, independent, percent
+from rmc_rl.shares import Share, clustered, independent, percent
 from rmc_rl.supervised.scores import Scores, score
 from rmc_rl.supervised.tasks import Batch
 

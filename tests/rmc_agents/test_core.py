@@ -18,7 +18,8 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "rmc": [
         {"mem_slots": 3, "head_size": 2, "num_heads": 2},
         {"mem_slots": 2, "head_size": 3, "num_heads": 2, "num_blocks": 2, "key_size": 4, "gate_style": "memory"},
-        {"mem_slots": 1, "head_size": 4, "gate_style": None},
+        {"mem_slots": 1, "head_size": 8, "gate_style": None},
+        {"mem_slots": 3, "head_size": 4, "num_heads": 2, "num_blocks": 2, "attention_between_slots": False},
     ],
     "lstm": [
         {"hidden_size": 5},

@@ -127,7 +127,14 @@ def test_a_core_is_the_same_outside(name: str, exported: Callable[[Step], Run]) 
 
 @either_way
 @pytest.mark.parametrize(
-    "options", [{"gate_style": None}, {"gate_style": "memory", "key_size": 3}, {"matmul_dtype": "bfloat16"}], ids=str
+    "options",
+    [
+        {"gate_style": None},
+        {"gate_style": "memory", "key_size": 3},
+        {"matmul_dtype": "bfloat16"},
+        {"attention_between_slots": False},
+    ],
+    ids=str,
 )
 def test_every_kind_of_relational_memory(options: dict[str, Any], exported: Callable[[Step], Run]) -> None:
     core = build("rmc", mem_slots=3, head_size=4, num_heads=2, **options)

@@ -26,6 +26,7 @@ CONFIGURATIONS = st.fixed_dictionaries(
         "attention_mlp_layers": st.integers(1, 3),
         "key_size": st.none() | st.integers(1, 5),
         "attention_scale": st.sampled_from(["key", "qkv"]),
+        "attention_between_slots": st.booleans(),
         "forget_bias": st.floats(-2, 2),
         "input_bias": st.floats(-2, 2),
     }
@@ -183,6 +184,8 @@ def numpy_step(core: RelationalMemory, configuration: dict[str, Any], rows: Arra
             z_head = z[:, head * (2 * k + v) : (head + 1) * (2 * k + v)]
             for row in range(len(a)):
                 scores = np.array([z_head[row, :k] @ key / np.sqrt(scale) for key in z_head[:, k : 2 * k]])
+                if not configuration["attention_between_slots"]:
+                    scores[[other for other in range(len(memory)) if other != row]] = -np.inf
                 weights = np.exp(scores) / np.exp(scores).sum()
                 attended[row, head * v : (head + 1) * v] = weights @ z_head[:, 2 * k :]
         a = layer_norm(block.attention_norm, a + attended)
@@ -219,6 +222,24 @@ def test_step_equals_numpy_oracle(configuration: dict[str, Any], input_rows: int
     # LayerNorm over few columns can divide by almost nothing, which magnifies rounding.
     np.testing.assert_allclose(new_memory.numpy(), expected, rtol=1e-6, atol=1e-8)
     np.testing.assert_array_equal(outputs[0].numpy(), new_memory.flatten(1).numpy())
+
+
+@pytest.mark.parametrize("num_blocks", [1, 2])
+def test_without_attention_between_slots_none_learns_of_another(num_blocks: int) -> None:
+    core = RelationalMemory(3, mem_slots=3, head_size=4, num_blocks=num_blocks, attention_between_slots=False)
+    inputs, reset, memory = torch.randn(5, 2, 3), torch.zeros(5, 2, dtype=torch.bool), torch.randn(2, 3, 4)
+    _, expected = core(inputs, memory, reset)
+    changed = memory.clone()
+    changed[:, 1] += 1.0
+    _, after = core(inputs, changed, reset)
+    assert torch.equal(after[:, [0, 2]], expected[:, [0, 2]])
+    assert not torch.allclose(after[:, 1], expected[:, 1])
+    attention = core.trace(inputs, memory, reset).attention
+    assert attention is not None
+    between = ~torch.eye(3, 4, dtype=torch.bool)
+    between[:, 3] = False
+    assert (attention[..., between] == 0).all()
+    torch.testing.assert_close(attention.sum(-1), torch.ones_like(attention[..., 0]))
 
 
 @pytest.mark.parametrize(

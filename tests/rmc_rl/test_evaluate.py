@@ -139,6 +139,23 @@ def test_the_json_of_a_single_episode_is_valid(
     assert result["ci95_return_sampled"] is None
 
 
+def test_the_share_of_episodes_that_are_solved(
+    policy: Policy, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (f"run={run}", "episodes=24", "mode=sampled", "json=true")
+    call(monkeypatch, *words)
+    assert "solved" not in capsys.readouterr().out
+    returns = evaluate(policy, 24, greedy=False).returns
+    threshold = float(np.sort(returns)[12])  # as good as this is good enough
+    call(monkeypatch, *words, f"solved={threshold}")
+    line, result = capsys.readouterr().out.splitlines()
+    share = float((returns >= threshold).mean())
+    assert f"{100 * share:.1f} % solved (95 %: " in line
+    found = json.loads(result)
+    assert found["solved_sampled"] == share
+    assert 0 < found["solved_low_sampled"] < share < found["solved_high_sampled"] < 1
+
+
 def test_an_agent_of_the_package_is_played(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Twice by random play at least: `rmc_envs.random_policy` reaches 10."""
     call(monkeypatch, "pretrained=minipacman-viewport", "episodes=8", "mode=greedy", "json=true")

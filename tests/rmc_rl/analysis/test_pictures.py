@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rmc_rl.analysis import pictures
-from rmc_rl.analysis.shares import Share
 from rmc_rl.errors import UserError
+from rmc_rl.shares import Share
 
 
 def test_points_have_their_intervals_and_stand_beside_the_trivial() -> None:

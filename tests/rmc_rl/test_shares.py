@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from rmc_rl.analysis.shares import Share, by_group, clustered, independent, percent
+from rmc_rl.shares import Share, by_group, clustered, independent, percent
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 1), (1, 1), (0, 50), (50, 50), (1, 50), (37, 50), (12_799, 12_800)])
