@@ -316,6 +316,8 @@ def main() -> None:
     parser.add_argument("--paper-batch", type=int, help="sequences of an update of the paper's sizes, at most")
     parser.add_argument("--learner-threads", type=int, help="of the learners; as configured: from the machine's cores")
     options = parser.parse_args()
+    if not 0 < options.seconds < math.inf:
+        parser.error("--seconds: more than 0 needed")
     for name in ("paper_batch", "learner_threads"):
         given = getattr(options, name)
         if given is not None and given < 1:

@@ -34,12 +34,15 @@ from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.options import option, parse_options
 from rmc_rl.output import unfinished
 from rmc_rl.supervised.config import SUPERVISED
-from rmc_rl.supervised.tasks import Task, make_task
+from rmc_rl.supervised.tasks import make_task
 from rmc_rl.supervised.tasks.nth_farthest import NthFarthest
 from rmc_rl.supervised.trained import load
 
 SEQUENCES, SAMPLES, MOST_SEQUENCES = 12_800, 100_000, 10_000_000
 """The paper's number for a model, the one for a baseline, and the limit of both."""
+
+MOVABLE = ("task.data=", "task.cache=")
+"""What may be said of a run's task: where its texts are now."""
 
 PLAIN_WIDTH = 140
 """Columns of what is not a terminal."""
@@ -91,7 +94,8 @@ def write(analysis: Analysis, folder: Path, about: dict[str, Any]) -> list[Path]
     }
     paths.append(folder / "analysis.json")
     with unfinished(paths[-1]) as part:
-        part.write_text(json.dumps(_finite(record), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+        text = json.dumps(_finite(record), indent=1, allow_nan=False, ensure_ascii=False)
+        part.write_text(text + "\n", encoding="utf-8")
     return paths
 
 
@@ -142,26 +146,24 @@ def _example_table(examples: Sequence[Example]) -> Table:
     return Table("Examples", (*columns, "right answer", "the model's", ""), rows, left=left)
 
 
-def _task_of(words: Sequence[str]) -> Task:
-    """The task that ``task=...`` and ``task.key=...`` make."""
-    config = SUPERVISED.make(*words)
-    with refusals("the task cannot be made"):
-        return make_task(**{str(key): value for key, value in config.task.items()})
-
-
 def _baselines(words: Sequence[str], options: AnalyseOptions) -> tuple[Analysis, dict[str, Any]]:
     """What needs no model, and what the file about it begins with."""
-    task = _task_of(words)
-    if not isinstance(task, NthFarthest):
+    config = SUPERVISED.make(*words)
+    if config.task["name"] != "nth_farthest":
         raise UserError(f"{words[0]}: what can be had without a model is known of task=nth-farthest alone")
+    with refusals("the task cannot be made"):
+        task = make_task(**{str(key): value for key, value in config.task.items()})
+    assert isinstance(task, NthFarthest)
     samples = options.sequences or SAMPLES
     about = {"num_vectors": task.num_vectors, "dimensions": task.dimensions, "sequences": samples, "seed": options.seed}
     return baselines(task, samples, options.seed), about
 
 
-def _analysis(options: AnalyseOptions) -> tuple[Analysis, dict[str, Any], Path]:
-    """Of a run: what was found, what the file about it begins with, and the folder for both."""
-    trained = load(options.run, options.checkpoint, options.runs_dir, trust=options.trust)
+def _analysis(options: AnalyseOptions, texts: Sequence[str]) -> tuple[Analysis, dict[str, Any], Path]:
+    """Of a run, of which words may say where its texts are now: what was found, what the file about it begins with, and
+    the folder for both."""
+    moved = {key.removeprefix("task."): value or None for key, _, value in (word.partition("=") for word in texts)}
+    trained = load(options.run, options.checkpoint, options.runs_dir, replaced=moved, trust=options.trust)
     folder = trained.run / "analysis" if options.out is None else Path(options.out)
     _check_writable(folder)
     sequences = options.sequences or SEQUENCES
@@ -204,17 +206,19 @@ def main() -> None:
     check_seed(options.seed)
     if options.sequences is not None and options.sequences > MOST_SEQUENCES:
         raise UserError(f"sequences={options.sequences} is too large: at most {MOST_SEQUENCES}")
-    if task_words and any(word.startswith("run=") for word in typed):
-        raise UserError(f"run={options.run} and {task_words[0]}: a run has its own task, name one of both")
+    of_run = any(word.startswith("run=") for word in typed)
+    for word in task_words if of_run else []:
+        if not word.startswith(MOVABLE):
+            raise UserError(f"run={options.run} and {word}: a run has its own task, name one of both")
     prepare_process(available_cores())
     folder: Path | None
-    if task_words:
+    if task_words and not of_run:
         folder = None if options.out is None else Path(options.out)
         if folder is not None:
             _check_writable(folder)
         analysis, about = _baselines(task_words, options)
     else:
-        analysis, about, folder = _analysis(options)
+        analysis, about, folder = _analysis(options, task_words)
     report(analysis, Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False))
     if folder is not None:
         names = ", ".join(path.name for path in write(analysis, folder, about))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -51,6 +52,9 @@ def reports_user_errors(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def wrapper(*args: object, **kwargs: object) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # what the terminal has no letters for ends no run
         try:
             function(*args, **kwargs)
         except UserError as error:

@@ -11,11 +11,10 @@ draws, by `rmc_rl.analysis.pictures.require`, before it asks anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from rmc_rl.supervised.tasks import Batch, Task
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 Follow = Callable[[int, int], None]
 """Told how many sequences have been asked, and of how many."""
 
-AT_ONCE = 512
 """Sequences that a model answers together."""
 
 
@@ -110,24 +108,16 @@ def analysis_of(task: Task) -> Analyser:
     return next(_ANALYSES[cls] for cls in type(task).__mro__ if cls in _ANALYSES)
 
 
-@torch.no_grad()
-def asked(
-    trained: Trained, task: Task, sequences: int, generator: torch.Generator, follow: Callable[[int], None]
-) -> Iterator[tuple[Batch, Tensor]]:
-    """New sequences of a task's full difficulty in batches, each with the model's logits ``[A, B, C]``.
+def counting(follow: Follow, total: int) -> Callable[[int], None]:
+    """A function that is told how many more have been asked, and tells how many have been of how many."""
+    done = 0
 
-    Args:
-        trained: who answers.
-        task: who asks: its task, or one of the same sizes.
-        sequences: how many.
-        generator: what they are drawn from.
-        follow: told how many more have been asked.
-    """
-    for done in range(0, sequences, AT_ONCE):
-        batch = task.batch(min(AT_ONCE, sequences - done), generator, "evaluation")
-        logits, _ = trained.model(batch.inputs, batch.reset, batch.num_answers)
-        yield batch, logits
-        follow(batch.targets.shape[1])
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        follow(done, total)
+
+    return count
 
 
 MOST_EXAMPLES = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, asked, register_analysis
+from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, counting, register_analysis
 from rmc_rl.analysis.scoring import Tally, score_row
 from rmc_rl.supervised.tasks import Task
 from rmc_rl.supervised.trained import Trained
@@ -15,16 +15,11 @@ def analyse(trained: Trained, sequences: int, seed: int, follow: Follow) -> Anal
     """Of sequences of full difficulty."""
     tally = Tally()
     examples = Examples()
-    done = 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        follow(done, sequences)
-
-    for batch, logits in asked(trained, trained.task, sequences, torch.Generator().manual_seed(seed), count):
+    count = counting(follow, sequences)
+    for batch, logits in trained.asked(trained.task, sequences, torch.Generator().manual_seed(seed)):
         tally.add(batch, logits)
         examples.add(trained.task, batch, logits.argmax(dim=-1))
+        count(logits.shape[1])
     columns, row = score_row(tally)
     return Analysis(
         numbers=tally.as_json(),

@@ -7,8 +7,9 @@ vectors with the same labels and ask the same question; only when vector m is sh
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from rmc_rl.analysis.analysis import Table
 from rmc_rl.analysis.pictures import GROUND, MARK, QUIET, RIGHT, TEXT, TRACK, shades
+from rmc_rl.curves.axes import NOTHING
+from rmc_rl.supervised.models import SequenceModel
 from rmc_rl.supervised.tasks import Batch
 from rmc_rl.supervised.tasks.nth_farthest import NthFarthest
 from rmc_rl.supervised.trained import Trained
@@ -71,7 +74,7 @@ def stories(trained: Trained, task: NthFarthest, seed: int) -> list[Story] | Non
     found = []
     for place, batch in batches.items():
         arguments = batch.inputs, batch.reset, batch.num_answers
-        weights = trained.model.trace(*arguments).attention
+        weights = _model(trained).trace(*arguments).attention
         if weights is None:
             return None
         answer = int(trained.model(*arguments)[0].argmax(dim=-1))
@@ -96,6 +99,11 @@ def questions(task: NthFarthest, generator: torch.Generator) -> dict[str, Batch]
     return posed
 
 
+def _model(trained: Trained) -> SequenceModel:
+    """That of a task whose inputs are numbers."""
+    return cast(SequenceModel, trained.model)
+
+
 @torch.no_grad()
 def input_weights(trained: Trained, task: NthFarthest, sequences: int, seed: int) -> Tensor:
     """How much the slots read from the input at each step, by when vector m is shown.
@@ -110,7 +118,7 @@ def input_weights(trained: Trained, task: NthFarthest, sequences: int, seed: int
     seen = torch.zeros(count, dtype=torch.float64)
     for done in range(0, sequences, PART):
         batch = task.batch(min(PART, sequences - done), generator, "evaluation")
-        weights = trained.model.trace(batch.inputs, batch.reset, batch.num_answers).attention
+        weights = _model(trained).trace(batch.inputs, batch.reset, batch.num_answers).attention
         assert weights is not None
         read = weights[..., weights.shape[-2] :].sum(dim=-1).mean(dim=-1)  # [T, B, blocks, heads]
         read = read.flatten(2).permute(1, 2, 0).double()
@@ -131,7 +139,8 @@ def input_table(read: Tensor, blocks: int, slots: int, sequences: int) -> Table:
         block, number = divmod(head, heads // blocks)
         name = f"round {block + 1}, head {number + 1}" if blocks > 1 else f"head {number + 1}"
         parts = (read[head][chosen.expand(count, count)] for chosen in (step < place, step == place, step > place))
-        rows.append((name, *(f"{float(part.nanmean()):.3f}" for part in parts)))
+        means = [float(part.nanmean()) for part in parts]
+        rows.append((name, *(NOTHING if math.isnan(mean) else f"{mean:.3f}" for mean in means)))
     note = f"mean over the slots and {sequences:,} questions; all rows alike: {1 / (slots + 1):.3f}"
     return Table("Weight of the input row", ("head", "before m", "while m is shown", "after m"), rows, note)
 

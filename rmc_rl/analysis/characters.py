@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from rmc_rl.analysis import pictures
-from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, asked, register_analysis
+from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, counting, register_analysis
 from rmc_rl.analysis.scoring import Tally, score_row
 from rmc_rl.shares import Share
 from rmc_rl.supervised.tasks.characters import CharacterTask
@@ -41,20 +41,15 @@ def analyse(trained: Trained, sequences: int, seed: int, follow: Follow) -> Anal
     generator = torch.Generator().manual_seed(seed)
     tallies: dict[Level, Tally] = {}
     examples = Examples()
-    done = 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        follow(done, len(levels) * sequences)
-
+    count = counting(follow, len(levels) * sequences)
     for level in levels:
         posing = at_level(task, level)
         tally = tallies[level] = Tally()
-        for batch, logits in asked(trained, posing, sequences, generator, count):
+        for batch, logits in trained.asked(posing, sequences, generator):
             if level in (levels[0], levels[-1]):
                 examples.add(posing, batch, logits.argmax(dim=-1), _name(level, task.curriculum.max_nesting))
             tally.add(batch, logits)
+            count(logits.shape[1])
     options = trained.config.task
     kind = next((str(options[key]) for key in ("program", "kind") if key in options), str(options["name"]))
     title = f"{kind} · {trained.config.core['name']}"

@@ -1,8 +1,9 @@
 """The analysis of language models: perplexity of validation and test text, by context and by how common a word is.
 
 As word-level practice counts it: every word of the text is predicted once, line ends among them, unknown words count as
-``<unk>``, and the memory is carried through the whole text. The paper's Figure 12 asks what carrying it is worth: there
-the memory begins anew after so many words. Here that is asked of several numbers of words.
+``<unk>``, and the memory is carried through the text, in as many pieces as the run's evaluation has. The paper's Figure
+12 asks what carrying it is worth: there the memory begins anew after so many words. Here that is asked of several
+numbers of words.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor
 
 from rmc_rl.analysis import pictures
-from rmc_rl.analysis.analysis import Analysis, Example, Follow, Table, register_analysis
+from rmc_rl.analysis.analysis import Analysis, Example, Follow, Table, counting, register_analysis
+from rmc_rl.shares import Z
 from rmc_rl.supervised.language.corpus import UNKNOWN
 from rmc_rl.supervised.language.model import LanguageModel
 from rmc_rl.supervised.progress import perplexity_of
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CONTEXTS = (10, 20, 50, 100, 200, 500)
-"""Words after which the memory begins anew; beside them it is carried through the text."""
+"""Words after which the memory begins anew; beside them stand the pieces of an evaluation."""
 
 RANKS = (10, 100, 1000, 10_000, 100_000)
 """Bounds of the groups of words, by rank in the training text."""
@@ -61,12 +63,12 @@ class Reading:
         right = self.words == self.targets
         count = len(losses)
         mean = float(losses.mean()) if count else math.nan
-        spread = 1.96 * float(losses.std()) / math.sqrt(count) if count > 1 else math.nan
+        spread = Z * float(losses.std()) / math.sqrt(count) if count > 1 else math.nan
         return {
             "words": count,
             "loss": mean,
             "perplexity": perplexity_of(mean),
-            "low": perplexity_of(mean - spread),
+            "low": perplexity_of(max(mean - spread, 0.0)) if count > 1 else math.nan,
             "high": perplexity_of(mean + spread),
             "accuracy": float((right if chosen is None else right[chosen]).double().mean()) if count else math.nan,
         }
@@ -80,19 +82,12 @@ def analyse(trained: Trained, sequences: int, seed: int, follow: Follow) -> Anal
     assert isinstance(task, LanguageModelling)
     assert isinstance(model, LanguageModel)
     texts = {part: len(task.corpus.texts[part]) for part in ("valid", "test")}
-    contexts = [words for words in CONTEXTS if words < texts["test"]]
-    total, done = sum(texts.values()) + len(contexts) * texts["test"], 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        follow(done, total)
-
-    streams = trained.config.evaluation.sequences
-    whole = {part: read(task, model, part, streams, count) for part in texts}
-    cut = {words: read(task, model, "test", -(-texts["test"] // words), count) for words in contexts}
-    carried = "carried through"
-    by_context = {str(words): reading.row() for words, reading in cut.items()} | {carried: whole["test"].row()}
+    pieces = {part: task.piece(trained.config.evaluation.sequences, part) for part in texts}
+    contexts = [words for words in CONTEXTS if words < pieces["test"]]
+    count = counting(follow, sum(texts.values()) + len(contexts) * texts["test"])
+    whole = {part: read(task, model, part, pieces[part], count) for part in texts}
+    cut = {words: read(task, model, "test", words, count) for words in contexts} | {pieces["test"]: whole["test"]}
+    by_context = {f"{words:,}": reading.row() for words, reading in cut.items()}
     by_rank = {name: whole["test"].row(chosen) for name, chosen in _groups(task, whole["test"].targets)}
     unknown = task.corpus.vocabulary.index(UNKNOWN)
     shares = {part: float((reading.targets == unknown).double().mean()) for part, reading in whole.items()}
@@ -100,7 +95,7 @@ def analyse(trained: Trained, sequences: int, seed: int, follow: Follow) -> Anal
     return Analysis(
         numbers={
             "vocabulary": task.num_classes,
-            "streams": streams,
+            "pieces": pieces,
             "unknown": shares,
             "texts": {part: reading.row() for part, reading in whole.items()},
             "context": by_context,
@@ -118,11 +113,11 @@ def analyse(trained: Trained, sequences: int, seed: int, follow: Follow) -> Anal
 
 @torch.no_grad()
 def read(
-    task: LanguageModelling, model: LanguageModel, part: str, streams: int, follow: Callable[[int], None]
+    task: LanguageModelling, model: LanguageModel, part: str, words: int, follow: Callable[[int], None]
 ) -> Reading:
-    """Read a text with the memory carried from each stream's beginning, and judge every word of it."""
+    """Read a text in pieces of so many words, the memory carried through each of them, and judge every word of it."""
     found: list[tuple[Tensor, ...]] = []
-    for pieces in _side_by_side(task, part, streams):
+    for pieces in _side_by_side(task, part, words):
         state, seen = None, []
         for batch in pieces:
             features, state = model.features(batch.inputs, batch.reset, state)
@@ -130,8 +125,8 @@ def read(
                 features.flatten(0, 1).split(ROWS_AT_ONCE), batch.targets.flatten().split(ROWS_AT_ONCE), strict=True
             )
             judged = [model.softmax.judge(*row, model.embedding.weight) for row in rows]
-            losses, words = (torch.cat(parts).view_as(batch.targets) for parts in zip(*judged, strict=True))
-            seen.append((batch.mask, batch.targets, losses, words))
+            losses, likeliest = (torch.cat(parts).view_as(batch.targets) for parts in zip(*judged, strict=True))
+            seen.append((batch.mask, batch.targets, losses, likeliest))
             follow(int(batch.mask.sum()))
         # Of each stream its whole piece, [B, T]: then what follows in the text follows here.
         mask, *others = (torch.cat(parts).t() for parts in zip(*seen, strict=True))
@@ -139,10 +134,10 @@ def read(
     return Reading(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def _side_by_side(task: LanguageModelling, part: str, streams: int) -> Iterator[list[Batch]]:
-    """The windows of a text, a limited number of streams at a time."""
+def _side_by_side(task: LanguageModelling, part: str, words: int) -> Iterator[list[Batch]]:
+    """The windows of a text in pieces of so many words, a limited number of pieces at a time."""
     most = max(ROWS_AT_ONCE // task.length, 1)
-    windows = list(task.windows(streams, part, _CPU))
+    windows = list(task.pieces(words, part, _CPU))
     for first in range(0, windows[0].reset.shape[1], most):
         chosen = slice(first, first + most)
         yield [
@@ -227,7 +222,7 @@ def _draw(axes: Any, names: Sequence[str], rows: Sequence[dict[str, float]]) -> 
         [row["high"] - value for value, row in zip(values, rows, strict=True)],
     ]
     axes.errorbar(where, values, errors, fmt="o", color=pictures.MODEL, markersize=5, capsize=3, linewidth=1.4)
-    pictures.name_ticks(axes, [name.replace(" to ", "\n").replace(" through", "\nthrough") for name in names], "x")
+    pictures.name_ticks(axes, [name.replace(" to ", "\n") for name in names], "x")
     axes.grid(axis="y", color=pictures.TRACK, linewidth=0.6)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():

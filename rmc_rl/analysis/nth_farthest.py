@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rmc_rl.analysis import attention, pictures
-from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, asked, register_analysis
+from rmc_rl.analysis.analysis import Analysis, Examples, Follow, Table, counting, register_analysis
 from rmc_rl.shares import Share, by_group, percent
 from rmc_rl.supervised.tasks import Batch
 from rmc_rl.supervised.tasks.nth_farthest import NthFarthest, trivial_accuracies
@@ -98,19 +98,14 @@ def analyse(trained: Trained, sequences: int, seed: int, follow: Follow) -> Anal
     numbers_shown = range(2, task.num_vectors + 1)
     by_number: dict[int, Answered] = {}
     examples = Examples()
-    done = 0
-
-    def count(more: int) -> None:
-        nonlocal done
-        done += more
-        follow(done, len(numbers_shown) * sequences)
-
+    count = counting(follow, len(numbers_shown) * sequences)
     for shown in numbers_shown:
         posing = about(task, shown)
         parts: list[Answered] = []
-        for batch, logits in asked(trained, posing, sequences, torch.Generator().manual_seed(seed), count):
+        for batch, logits in trained.asked(posing, sequences, torch.Generator().manual_seed(seed)):
             answers = logits.argmax(dim=-1)
             parts.append(Answered.of(batch, answers))
+            count(logits.shape[1])
             if shown == task.num_vectors:
                 examples.add(task, batch, answers, more=functools.partial(_by_distance, batch))
         columns = zip(*(vars(part).values() for part in parts), strict=True)

@@ -150,17 +150,24 @@ class SupervisedLearner:
         return Scores(*total).means()
 
     def get_state(self) -> dict[str, Any]:
-        """Weights, optimiser state, counters, and the memory of a text's streams: a tree of arrays and numbers."""
+        """Weights, optimiser state, counters, and the memory of a text's streams: a tree of arrays and numbers.
+
+        All processes take part; those that do not lead give no state.
+        """
+        streams: dict[str, Any] = {}
+        if isinstance(self.task, StreamTask) and self._memory is not None:
+            with suppress(LearnerLostError):  # then the streams begin anew
+                streams["memory"] = [self.processes.gathered(leaf).numpy() for leaf in leaves(self._memory)]
+                streams["marks"] = {name: np.asarray(mark) for name, mark in self.task.stream_marks.items()}
+        if self.processes.rank > 0:
+            return {}
         state: dict[str, Any] = {
             "model": get_weights(self.model),
             "optimizer": self.optimizer.get_state(),
             "task": {name: np.asarray(value) for name, value in self.task.state_dict().items()},
             "steps": np.asarray(self.steps, np.int64),
         }
-        if self._memory is not None:
-            with suppress(LearnerLostError):  # then the streams begin anew
-                state["memory"] = [self.processes.gathered(leaf).numpy() for leaf in leaves(self._memory)]
-        return state
+        return state | streams
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from a state of `get_state`.
@@ -173,6 +180,7 @@ class SupervisedLearner:
             self.task.load_state_dict({name: value.item() for name, value in state["task"].items()})
             self.steps = int(state["steps"])
             memory = [torch.from_numpy(np.array(leaf)) for leaf in state.get("memory", [])]
+            marks = {name: value.item() for name, value in state.get("marks", {}).items()}
         except ValueError as error:
             raise UserError(f"the checkpoint does not fit: {error}") from error
         except (AttributeError, KeyError, TypeError) as error:
@@ -180,8 +188,9 @@ class SupervisedLearner:
         load_weights(self.model, weights)
         self.optimizer.set_state(optimizer)
         like = self.model.initial_state(self.config.learner.batch_size)
-        # With another batch size or memory the streams are others, which begin anew.
-        if memory and [leaf.shape for leaf in memory] == [leaf.shape for leaf in leaves(like)]:
+        # With another text, window, batch size or memory the streams are others, which begin anew.
+        same = isinstance(self.task, StreamTask) and marks == self.task.stream_marks
+        if same and memory and [leaf.shape for leaf in memory] == [leaf.shape for leaf in leaves(like)]:
             own = [self.processes.own(leaf, 0).to(self.device) for leaf in memory]
             self._memory = _with_leaves(like, own)
 

@@ -152,7 +152,7 @@ def joined() -> Iterator[Processes]:
         _ignore_signals()  # process 0 ends the run, and saves it
     try:
         yield processes
-    except LearnerLostError:
+    except BaseException:
         _ignore_signals()  # torchrun ends whoever is left: not before it has been said what happened
         raise
     finally:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,18 +41,33 @@ class Trained:
     run: Path
     steps: int
 
-    @torch.no_grad()
     def answers(self, sequences: int, seed: int) -> Iterator[tuple[Batch, Tensor]]:
         """New sequences of full difficulty in batches, each with the model's likeliest answers ``[A, B]``."""
-        generator = torch.Generator().manual_seed(seed)
-        for done in range(0, sequences, AT_ONCE):
-            batch = self.task.batch(min(AT_ONCE, sequences - done), generator, "evaluation")
-            logits, _ = self.model(batch.inputs, batch.reset, batch.num_answers)
+        for batch, logits in self.asked(self.task, sequences, torch.Generator().manual_seed(seed)):
             yield batch, logits.argmax(dim=-1)
+
+    @torch.no_grad()
+    def asked(self, task: Task, sequences: int, generator: torch.Generator) -> Iterator[tuple[Batch, Tensor]]:
+        """New sequences of a task's full difficulty in batches, each with the model's logits ``[A, B, C]``.
+
+        Args:
+            task: who asks: the model's own task, or one of the same sizes.
+            sequences: how many.
+            generator: what they are drawn from.
+        """
+        for done in range(0, sequences, AT_ONCE):
+            batch = task.batch(min(AT_ONCE, sequences - done), generator, "evaluation")
+            logits, _ = self.model(batch.inputs, batch.reset, batch.num_answers)
+            yield batch, logits
 
 
 def load(
-    run: str | Path = "latest", checkpoint: str = "latest", runs_dir: str = "runs", *, trust: bool = False
+    run: str | Path = "latest",
+    checkpoint: str = "latest",
+    runs_dir: str = "runs",
+    *,
+    replaced: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> Trained:
     """Load a trained model.
 
@@ -59,6 +75,7 @@ def load(
         run: a run folder, or ``latest`` for the newest below `runs_dir`.
         checkpoint: ``latest``, ``best``, or the name of a folder in the run's ``checkpoints``.
         runs_dir: where run folders are made.
+        replaced: arguments of its task that are to be others, such as where its texts are now.
         trust: whether the modules that its configuration names may be imported: their code is run.
 
     Raises:
@@ -66,6 +83,7 @@ def load(
     """
     path = find_run(str(run), runs_dir, SUPERVISED)
     config = SUPERVISED.read(path / "config.yaml")
+    config.task.update(replaced or {})
     chosen = find_checkpoint(path, checkpoint)
     state, info = load_checkpoint(chosen)
     steps = SupervisedProgress.from_json(info, chosen).steps

@@ -10,6 +10,7 @@ from PIL import Image
 from rmc_rl.analyse import PLAIN_WIDTH, main
 from rmc_rl.supervised.trainer import train
 from tests.rmc_rl.recorded import write_run
+from tests.rmc_rl.supervised.language.texts import write_texts
 
 SMALL = (
     *("core.mem_slots=2", "core.head_size=4", "core.num_heads=2", "total_steps=2", "model.hidden_sizes=[8]"),
@@ -44,6 +45,21 @@ def _refused(monkeypatch: pytest.MonkeyPatch, folder: Path, capsys: pytest.Captu
     return error[-1]
 
 
+def test_a_language_model_is_analysed_where_its_texts_are_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    texts = write_texts(tmp_path / "texts", 200)
+    words = ["task=language", f"task.data={texts}", "task.window=5", "core=lstm", "core.hidden_size=8"]
+    others = [word for word in SMALL if not word.startswith(("core.", "model."))]
+    run = train([*words, "model.embedding_size=8", *others, f"runs_dir={tmp_path / 'runs'}"]).run
+    texts.rename(tmp_path / "moved")
+    assert "there is no such file or folder" in _refused(monkeypatch, tmp_path, capsys, f"run={run}")
+    _call(monkeypatch, tmp_path, f"run={run}", f"task.data={tmp_path / 'moved'}")
+    assert "By how many words the memory is carried" in capsys.readouterr().out
+    assert json.loads((run / "analysis" / "analysis.json").read_text())["task"]["data"] == str(tmp_path / "moved")
+
+
 def test_nth_farthest_is_written_beside_the_run(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,7 +68,7 @@ def test_nth_farthest_is_written_beside_the_run(
     folder = tmp_path / "new" / "place"
     record = json.loads((folder / "analysis.json").read_text())
     assert (record["run"], record["steps"], record["sequences"], record["seed"]) == (str(run), 2, 100, 3)
-    assert record["task"] == {"name": "nth_farthest", "num_vectors": 4, "dimensions": 8}
+    assert record["task"] == {"name": "nth_farthest", "num_vectors": 4, "dimensions": 8, "min_vectors": None}
     assert record["overall"][0]["count"] == 100
     assert {path.name for path in folder.iterdir()} == {*record["pictures"], "analysis.json"}
     assert set(record["pictures"]) == {
@@ -113,7 +129,13 @@ class Own(Task):
 """
     )
     monkeypatch.syspath_prepend(tmp_path)
-    own = ("~task.num_vectors", "~task.dimensions", "task.name=own_for_analysis", "modules=[own_task_for_analysis]")
+    own = (
+        "~task.num_vectors",
+        "~task.dimensions",
+        "~task.min_vectors",
+        "task.name=own_for_analysis",
+        "modules=[own_task_for_analysis]",
+    )
     run = trained(tmp_path, *own, "trust=true")
     _call(monkeypatch, tmp_path, f"run={run}", "sequences=30", "trust=true")
     record = json.loads((run / "analysis" / "analysis.json").read_text())
@@ -154,6 +176,8 @@ def test_without_a_run_the_baselines_are_told(
         (("task.num_vectors=1",), "num_vectors: 1 given, at least 2 needed"),
         (("task.vectors=1",), "unknown key 'task.vectors'"),
         (("task=nth-farthest", "run=latest"), "run=latest and task=nth-farthest: a run has its own task"),
+        (("task.window=3", "run=latest"), "run=latest and task.window=3: a run has its own task"),
+        (("task=language", "task.data=nowhere"), "without a model is known of task=nth-farthest alone"),
         (("task=nth-farthest", "out=\0"), "out="),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -119,6 +120,22 @@ def test_a_reader_that_went_away_is_no_traceback() -> None:
         errors = command.stderr.read()
         assert command.wait(timeout=60) == 1
     assert errors == b""
+
+
+def test_a_terminal_without_our_letters_is_no_traceback() -> None:
+    script = (
+        "from rmc_rl.errors import UserError, reports_user_errors\n"
+        "@reports_user_errors\n"
+        "def main():\n"
+        "    print('100 \u2013 200 \u00b7 \u2026')\n"
+        "    raise UserError('na\u00efve')\n"
+        "main()\n"
+    )
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=ascii_only, check=False)
+    assert done.stdout == "100 ? 200 ? ?\n"
+    assert done.stderr == "error: na?ve\n"
+    assert done.returncode == 1
 
 
 def test_ctrl_c_anywhere_is_a_word_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ from rich.progress import Progress
 
 from rmc_rl.errors import UserError
 from rmc_rl.paths import cache_dir
-from rmc_rl.supervised.language.sources import PARTS, decoded, text_files
+from rmc_rl.supervised.language.sources import DIVIDING, PARTS, decoded, text_files
 
 END, UNKNOWN = "<eos>", "<unk>"
 
@@ -45,6 +45,8 @@ FORMAT = 1
 _NUMBER = np.dtype("<i4")
 _CHUNK = 1 << 20
 QUIET_SECONDS = 1.0
+LEFT_SECONDS = 24 * 3600
+"""What is older and unfinished belongs to nobody any more."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,13 @@ class Corpus:
         vocabulary: by number, the most frequent of the training text first.
         texts: int32 ``[N]`` for each of `PARTS`, each line closed by the number of `END`; mapped, read-only.
         fingerprint: of the vocabulary, in 32 bits.
+        train_fingerprint: of the training text.
     """
 
     vocabulary: list[str]
     texts: Mapping[str, np.ndarray]
     fingerprint: int
+    train_fingerprint: int
 
     @property
     def end(self) -> int:
@@ -130,6 +134,11 @@ def _write(
 
     always = (END, UNKNOWN)
     kept = by_rank(word for word, count in counts.items() if word not in always and count >= min_count)
+    if not kept:
+        raise UserError(
+            f"task.data: no word of the part 'train' occurs task.min_count={min_count} times, all would be {UNKNOWN}: "
+            "a smaller task.min_count, or a longer text"
+        )
     kept = kept[: None if max_words is None else max_words - len(always)]
     counts[UNKNOWN] = counts.total() - counts[END] - sum(counts[word] for word in kept)
     ranked = by_rank([*kept, *always])
@@ -137,6 +146,7 @@ def _write(
     end, unknown = numbers[END], numbers[UNKNOWN]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder.parent)
         unfinished = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
         try:
             sizes = {}
@@ -170,6 +180,15 @@ def _write(
         ) from error
 
 
+def _sweep(place: Path) -> None:
+    """Remove what processes have left that were killed long ago."""
+    for prefix in (".writing-", ".damaged-", DIVIDING):
+        for left in place.glob(f"{prefix}*"):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
 def _put(unfinished: Path, folder: Path) -> None:
     """Give a complete corpus its name, unless another process was faster; a damaged one makes way."""
     while True:
@@ -196,7 +215,7 @@ def _mapped(folder: Path) -> Corpus | None:
         whole = fingerprint == record["vocabulary"] and all(
             zlib.crc32(texts[part].data) == record["checks"][part] for part in PARTS
         )
-        return Corpus(json.loads(words), texts, fingerprint) if whole else None
+        return Corpus(json.loads(words), texts, fingerprint, record["checks"]["train"]) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

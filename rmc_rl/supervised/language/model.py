@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from rmc_agents.core import Core, State
-from rmc_agents.trace import Trace
 from rmc_rl.supervised.language.softmax import TiedSoftmax
 from rmc_rl.supervised.layers import mlp
 from rmc_rl.supervised.scores import Scores
@@ -96,13 +95,6 @@ class LanguageModel(nn.Module):
         answered = features[-num_answers:]
         found = self.softmax.log_probabilities(answered.flatten(0, 1), self.embedding.weight)
         return found.unflatten(0, answered.shape[:2]), state
-
-    @torch.no_grad()
-    def trace(self, inputs: Tensor, reset: Tensor, num_answers: int, state: State | None = None) -> Trace:
-        """What the memory does in :meth:`forward` with the same arguments, see :class:`rmc_agents.trace.Trace`."""
-        if state is None:
-            state = self.initial_state(reset.shape[1])
-        return self.core.trace(self.embedding(inputs), state, reset)
 
     def features(
         self, inputs: Tensor, reset: Tensor, state: State | None = None, noise: torch.Generator | None = None

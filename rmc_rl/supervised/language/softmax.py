@@ -2,8 +2,8 @@
 
 Tied weights: Press and Wolf 2017 (arXiv 1608.05859). Clusters: adaptive softmax, Grave et al. 2017 (arXiv 1609.04309):
 the most frequent words and one entry for each cluster of rarer ones make the head; a rare word's probability is its
-cluster's times its own within the cluster. Each row computes the head and one cluster at most. All clusters have the
-embedding's full width, because the rows of the embedding are their weights.
+cluster's times its own within the cluster. In training each row computes the head and one cluster at most. All clusters
+have the embedding's full width, because the rows of the embedding are their weights.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class TiedSoftmax(nn.Module):
 
         Returns:
             The negative log-probability of each target, ``[R]``, in nats and at least float32; and the most probable
-            word of each row, int64 ``[R]``.
+            word of each row, int64 ``[R]``: where gradients are recorded, of those in the head and in the target's
+            cluster, since others would be computed for nothing else.
         """
         if self.clusters is None:
             logits = F.linear(features, weight, self.bias)
@@ -65,7 +66,8 @@ class TiedSoftmax(nn.Module):
             of_cluster = head.detach()[:, self.bounds[0] + number]
             inside = cluster == number + 1
             # No word of a cluster is more probable than the cluster: elsewhere none can be the best.
-            rows = (inside | (of_cluster > best)).nonzero()[:, 0]
+            asked_for = inside if torch.is_grad_enabled() else inside | (of_cluster > best)
+            rows = asked_for.nonzero()[:, 0]
             within = self._within(features[rows], weight, first, end)
             asked = inside[rows].nonzero()[:, 0]
             own = F.nll_loss(within[asked], targets[rows[asked]] - first, reduction="none")

@@ -25,6 +25,8 @@ PARTS = {
 
 SUFFIXES = (".tokens", ".txt", ".raw")
 HUB = "hf:"
+DIVIDING = ".dividing-"
+"""What a folder's name begins with that holds the parts of one text."""
 BLOCK_LINES, BLOCKS = 100, 20
 """One text is dealt out in blocks of lines: of each so many, the last is the test, the one before it the validation."""
 
@@ -40,7 +42,7 @@ def text_files(data: str | None, kept: Path) -> Iterator[dict[str, Path]]:
 
     Args:
         data: see `HOW`; None: the topics of Python's own help, which every installation has.
-        kept: a folder for texts that a network has brought.
+        kept: a folder for texts that a network has brought, and for the parts of one text while they are needed.
 
     Raises:
         UserError: there is no such text, or a part is missing or there twice.
@@ -56,13 +58,17 @@ def text_files(data: str | None, kept: Path) -> Iterator[dict[str, Path]]:
         raise UserError(f"task.data={data}: there is no such file or folder; {HOW}")
     with ExitStack() as stack:
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rmc-rl-")))
+            kept.mkdir(parents=True, exist_ok=True)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=DIVIDING, dir=kept)))
             if path is None:
                 path = folder / "help.txt"
                 path.write_text("\n".join(topics[name] for name in sorted(topics)), encoding="utf-8")
             files = _divided(path, folder)
         except OSError as error:
-            raise UserError(f"task.data={data or 'null'} cannot be divided: {error.strerror or error}") from error
+            raise UserError(
+                f"task.data={data or 'null'} cannot be divided in {kept} ({error.strerror or error}): make room, or "
+                "name another folder with task.cache=…"
+            ) from error
         yield files
 
 

@@ -17,6 +17,9 @@ from torch import Tensor
 from rmc_rl.supervised.language.corpus import END, SPLITTERS, UNKNOWN, read_corpus
 from rmc_rl.supervised.tasks.task import Batch, Stage, StreamTask, at_least, check_batch, register_task
 
+SHORTEST_PIECE = 1000
+"""Words at least that an evaluation carries the memory through, where the text has so many."""
+
 
 @register_task("language_modelling")
 class LanguageModelling(StreamTask):
@@ -85,10 +88,18 @@ class LanguageModelling(StreamTask):
         return _windows(words, starts, self.length, device, begins=place == 0)
 
     def windows(self, streams: int, part: str, device: torch.device) -> Iterator[Batch]:
-        """A whole text, from a line end before its first word to its last word."""
+        """A whole text, from a line end before its first word to its last, in pieces of `SHORTEST_PIECE` at least."""
+        return self.pieces(self.piece(streams, part), part, device)
+
+    def piece(self, streams: int, part: str) -> int:
+        """Words that each of so many streams reads of a text, the last one fewer."""
+        words = len(self.corpus.texts[part])
+        return max(-(-words // streams), min(SHORTEST_PIECE, words))
+
+    def pieces(self, piece: int, part: str, device: torch.device) -> Iterator[Batch]:
+        """The windows of a whole text that is cut into pieces of so many words, read side by side."""
         words = np.concatenate([[self.corpus.end], self.corpus.texts[part]])
         predicted = len(words) - 1
-        piece = -(-predicted // streams)
         streams = -(-predicted // piece)
         words = np.pad(words, (0, streams * piece - predicted), constant_values=self.corpus.end)
         for place in range(0, piece, self.length):
@@ -109,6 +120,11 @@ class LanguageModelling(StreamTask):
         """Which vocabulary it is: a model is of no use with another."""
         return {"words": self.num_classes, "vocabulary": self.corpus.fingerprint}
 
+    @property
+    def stream_marks(self) -> dict[str, int]:
+        """The window, and the length and a checksum of the training text."""
+        return {"window": self.length, "words": len(self.corpus.texts["train"]), "text": self.corpus.train_fingerprint}
+
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Refuse what was learnt with another vocabulary.
 
@@ -118,9 +134,9 @@ class LanguageModelling(StreamTask):
         own = self.state_dict()
         if {name: int(value) for name, value in state.items()} != own:
             raise ValueError(
-                f"the vocabulary of its texts was another one (then {int(state.get('words', 0)):,} words, now "
-                f"{self.num_classes:,}): give the same texts with task.data=… and the same task.tokenize, "
-                "task.min_count and task.max_words"
+                f"the vocabulary of its texts was another one ({int(state.get('words', 0)):,} words, now these "
+                f"{self.num_classes:,}): give the same texts with task.data=… (of task.data=null, the same Python) and "
+                "the same task.tokenize, task.min_count and task.max_words"
             )
 
     def _text(self, numbers: Tensor) -> str:

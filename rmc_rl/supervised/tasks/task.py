@@ -113,6 +113,12 @@ class StreamTask(Task):
     random places, each for itself.
     """
 
+    @property
+    @abstractmethod
+    def stream_marks(self) -> dict[str, int]:
+        """What the memory of the training streams belongs to: of other marks it is of no use."""
+        raise NotImplementedError
+
     @abstractmethod
     def window(self, streams: int, number: int, device: torch.device) -> Batch:
         """The training window after ``number`` others; ``reset`` where the streams begin anew.

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from rmc_rl.analysis import Analysis, analysis_of, any_task, characters, nth_farthest, register_analysis
 from rmc_rl.analysis import analysis as contract
-from rmc_rl.analysis.analysis import AT_ONCE, Examples, Follow, asked
+from rmc_rl.analysis.analysis import Examples, Follow, counting
 from rmc_rl.supervised.tasks import Batch, Task, make_task
 from rmc_rl.supervised.tasks.nth_farthest import NthFarthest
 from rmc_rl.supervised.tasks.task import Stage
-from rmc_rl.supervised.trained import Trained
+from rmc_rl.supervised.trained import AT_ONCE, Trained
 from tests.rmc_rl.analysis.oracles import follow, knows_all, trained
 
 
@@ -85,16 +85,19 @@ def test_a_task_that_nothing_is_known_of_gets_scores_and_examples() -> None:
 
 def test_all_sequences_are_asked_once_and_the_seed_draws_them() -> None:
     knowing = trained(knows_all(4))
-    told: list[int] = []
-    drawn = [
-        list(asked(knowing, knowing.task, AT_ONCE + 3, torch.Generator().manual_seed(seed), told.append))
-        for seed in (0, 0, 1)
-    ]
+    drawn = [list(knowing.asked(knowing.task, AT_ONCE + 3, torch.Generator().manual_seed(seed))) for seed in (0, 0, 1)]
     assert [batch.targets.shape[1] for batch, _ in drawn[0]] == [AT_ONCE, 3]
-    assert told == 3 * [AT_ONCE, 3]
     assert drawn[0][0][1].shape == (1, AT_ONCE, 4)
     assert torch.equal(drawn[0][0][0].inputs, drawn[1][0][0].inputs)
     assert not torch.equal(drawn[0][0][0].inputs, drawn[2][0][0].inputs)
+
+
+def test_how_many_have_been_asked_is_added_up() -> None:
+    told: list[tuple[int, int]] = []
+    count = counting(lambda done, total: told.append((done, total)), 9)
+    for more in (4, 3, 2):
+        count(more)
+    assert told == [(4, 9), (7, 9), (9, 9)]
 
 
 def test_examples_are_the_first_of_both_kinds() -> None:

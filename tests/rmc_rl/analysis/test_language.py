@@ -36,18 +36,18 @@ def model_of(task: LanguageModelling) -> LanguageModel:
 
 
 @pytest.mark.parametrize("rows", [7, 50, 10_000])
-@pytest.mark.parametrize("streams", [1, 4])
+@pytest.mark.parametrize("words", [10_000, 25])
 def test_a_text_is_read_in_its_order(
-    streams: int, rows: int, task: LanguageModelling, monkeypatch: pytest.MonkeyPatch
+    words: int, rows: int, task: LanguageModelling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = model_of(task)
     monkeypatch.setattr(module, "ROWS_AT_ONCE", rows)
     counted: list[int] = []
-    reading = read(task, model, "test", streams, counted.append)
+    reading = read(task, model, "test", words, counted.append)
     assert reading.targets.tolist() == task.corpus.texts["test"].tolist()
     assert sum(counted) == len(reading.targets)
     state, total, right = None, 0.0, 0
-    for batch in task.windows(streams, "test", CPU):
+    for batch in task.pieces(words, "test", CPU):
         with torch.no_grad():
             loss, scores, state = model.judge(batch, state)
         total += float(loss)
@@ -64,9 +64,20 @@ def test_a_memory_that_is_not_used_needs_no_context(task: LanguageModelling) -> 
     with torch.no_grad():
         for parameter in model.core.parameters():
             parameter.zero_()
-    whole = read(task, model, "test", 1, lambda more: None)
+    whole = read(task, model, "test", 10_000, lambda more: None)
     cut = read(task, model, "test", 9, lambda more: None)
     torch.testing.assert_close(cut.losses, whole.losses)
+
+
+@pytest.mark.parametrize("words", [4, 25, 33])
+def test_the_memory_begins_anew_after_as_many_words_as_are_said(words: int, task: LanguageModelling) -> None:
+    model = model_of(task)
+    reading = read(task, model, "test", words, lambda more: None)
+    for first in range(0, len(reading.targets), words):
+        alone = torch.cat([torch.tensor([task.corpus.end]), reading.targets])[first : first + words + 1]
+        chances, _ = model(alone[:-1, None], torch.eye(len(alone) - 1)[:, :1] > 0, len(alone) - 1)
+        expected = -chances[:, 0].gather(1, alone[1:, None])[:, 0]
+        torch.testing.assert_close(reading.losses[first : first + words], expected)
 
 
 def test_groups_of_words_are_all_words(task: LanguageModelling, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +100,8 @@ def test_the_whole_analysis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     seen: list[Any] = []
     found = analysis_of(trained.task)(trained, 1, 0, lambda done, total: seen.append((done, total)))
     assert found.numbers["texts"]["valid"]["loss"] == pytest.approx(result.test["loss"], rel=1e-5)
-    assert list(found.numbers["context"]) == ["2", "5", "carried through"], "no longer than the text"
+    assert list(found.numbers["context"]) == ["2", "5", f"{len(trained.task.corpus.texts['test']):,}"]  # type: ignore[attr-defined]
+    assert found.numbers["context"]["2"]["words"] == found.numbers["texts"]["test"]["words"]
     assert seen[-1][0] == seen[-1][1]
     assert list(found.pictures) == ["perplexity.png"]
     valid = (tmp_path / "texts" / "wiki.valid.tokens").read_text()

@@ -17,7 +17,7 @@ from rmc_rl.supervised.config import SUPERVISED
 from rmc_rl.supervised.learner import SupervisedLearner
 from rmc_rl.supervised.progress import GLOSSARY
 from rmc_rl.supervised.trained import load
-from rmc_rl.supervised.trainer import SupervisedResult, train
+from rmc_rl.supervised.trainer import SupervisedResult, build, train
 from tests.rmc_rl.supervised.language.texts import write_texts
 
 SMALL = (
@@ -93,6 +93,26 @@ def test_a_run_cut_at_any_update_and_resumed_is_bit_identical(
     assert resumed.run == cut.run
     assert weights(resumed) == weights(whole)
     assert rows(resumed) == rows(whole)
+
+
+@pytest.mark.parametrize("change", ["task.window=4", "another text"])
+def test_a_memory_of_another_place_in_the_text_is_not_taken_up(change: str, tmp_path: Path) -> None:
+    words = language(tmp_path)
+    first = train([*words, f"runs_dir={tmp_path / 'runs'}"])
+    state, _ = load_checkpoint(latest_checkpoint(first.run / "checkpoints"))
+    config = SUPERVISED.make(*words, *([change] if "=" in change else []))
+    if change == "another text":  # of the same words
+        train_text = tmp_path / "texts" / "wiki.train.tokens"
+        train_text.write_text("".join(reversed(train_text.read_text().splitlines(keepends=True))))
+    learner = SupervisedLearner(*build(config), config, "cpu")
+    learner.set_state(state)
+    assert learner.steps == first.steps
+    assert learner._memory is None
+    unchanged = SUPERVISED.make(*words)
+    if change != "another text":
+        learner = SupervisedLearner(*build(unchanged), unchanged, "cpu")
+        learner.set_state(state)
+        assert learner._memory is not None
 
 
 def language(folder: Path, *words: str) -> list[str]:

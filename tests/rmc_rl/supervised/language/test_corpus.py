@@ -54,7 +54,22 @@ def test_rare_words_of_the_training_text_are_unknown(tmp_path: Path) -> None:
     assert corpus.texts["train"].tolist() == [1, 1, 1, 2, 2, 2, 0, 0, 0, 3]
     assert read_corpus(str(tmp_path), min_count=2).vocabulary == ["a", "b", "c", END, UNKNOWN]
     assert read_corpus(str(tmp_path), min_count=2, max_words=4).vocabulary == [UNKNOWN, "a", "b", END]
-    assert read_corpus(str(tmp_path), min_count=9).vocabulary == [UNKNOWN, END]
+    with pytest.raises(UserError, match=r"no word of the part 'train' occurs task\.min_count=9 times"):
+        read_corpus(str(tmp_path), min_count=9)
+
+
+def test_what_was_killed_long_ago_is_swept_away(tmp_path: Path) -> None:
+    texts, cache = tmp_path / "book.txt", tmp_path / "cache"
+    texts.write_text("a word\n" * 3000)
+    old = [cache / name for name in (".writing-x", ".damaged-y", ".dividing-z")]
+    new = cache / ".writing-now"
+    for folder in (*old, new):
+        folder.mkdir(parents=True)
+        (folder / "train.part").write_text("half a te")
+    for folder in old:
+        os.utime(folder, (1e9, 1e9))
+    read_corpus(str(texts), cache=str(cache))
+    assert sorted(path.name for path in cache.iterdir() if path.name.startswith(".")) == [".writing-now"]
 
 
 def test_words_and_punctuation_apart(tmp_path: Path) -> None:

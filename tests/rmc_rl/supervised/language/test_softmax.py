@@ -26,14 +26,36 @@ def test_losses_and_likeliest_words_are_those_of_all_probabilities(cutoffs: tupl
     softmax, features, targets, weight = parts(*cutoffs, scale=scale)
     table = softmax.log_probabilities(features, weight)
     torch.testing.assert_close(table.exp().sum(dim=1), torch.ones(ROWS, dtype=torch.float64))
-    losses, words = softmax.judge(features, targets, weight)
+    losses, _ = softmax.judge(features, targets, weight)
     torch.testing.assert_close(losses, -table[torch.arange(ROWS), targets])
+    with torch.no_grad():
+        again, words = softmax.judge(features, targets, weight)
+    assert torch.equal(again, losses)
     assert torch.equal(words, table.argmax(dim=1))
     wanted = [features, weight, *softmax.parameters()]
     got = torch.autograd.grad(losses.sum(), wanted, retain_graph=True)
     needed = torch.autograd.grad(-table[torch.arange(ROWS), targets].sum(), wanted)
     for one, other in zip(got, needed, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_training_computes_the_targets_own_clusters_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    softmax, features, targets, weight = parts(5, 12, 20)
+    computed, within = list[tuple[int, int]](), softmax._within
+
+    def counted(rows: Tensor, weight: Tensor, first: int, end: int) -> Tensor:
+        computed.append((first, len(rows)))
+        return within(rows, weight, first, end)
+
+    monkeypatch.setattr(softmax, "_within", counted)
+    _, words = softmax.judge(features, targets, weight)
+    bounds = ((5, 12), (12, 20), (20, WORDS))
+    assert computed == [(first, int(((targets >= first) & (targets < end)).sum())) for first, end in bounds]
+    table = softmax.log_probabilities(features, weight)
+    for row, target, word in zip(table, targets.tolist(), words.tolist(), strict=True):
+        first, end = next((pair for pair in bounds if pair[0] <= target < pair[1]), (0, 5))
+        known = [*range(5), *range(first, end)]
+        assert word == max(known, key=lambda number: row[number].item()), "the likeliest of those"
 
 
 def test_clusters_are_those_of_torch() -> None:

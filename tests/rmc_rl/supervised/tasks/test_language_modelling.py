@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rmc_rl.supervised.tasks import language_modelling as module
 from rmc_rl.supervised.tasks.language_modelling import LanguageModelling
 from tests.rmc_rl.supervised.language.texts import write_texts
 
@@ -38,11 +39,14 @@ def test_streams_read_the_text_in_order(task: LanguageModelling) -> None:
 
 @pytest.mark.parametrize("streams", [1, 3, 10, 1000])
 @pytest.mark.parametrize("part", ["valid", "test"])
-def test_an_evaluation_asks_for_each_word_once(streams: int, part: str, task: LanguageModelling) -> None:
+def test_an_evaluation_asks_for_each_word_once(
+    streams: int, part: str, task: LanguageModelling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHORTEST_PIECE", 1)
     words = task.corpus.texts[part].tolist()
     batches = list(task.windows(streams, part, CPU))
     size = batches[0].reset.shape[1]
-    assert size <= streams
+    assert size == -(-len(words) // max(-(-len(words) // streams), 1)) <= streams
     read: list[int] = []
     asked: list[int] = []
     for stream in range(size):
@@ -54,6 +58,21 @@ def test_an_evaluation_asks_for_each_word_once(streams: int, part: str, task: La
     assert read == [task.corpus.end, *words[:-1]], "the first word follows a line end"
     assert batches[0].reset[0].all()
     assert sum(int(batch.reset.sum()) for batch in batches) == size
+
+
+def test_the_memory_is_carried_far_however_many_streams_are_asked_for(
+    task: LanguageModelling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHORTEST_PIECE", 12)
+    count = len(task.corpus.texts["test"])
+    assert count > 3 * 12
+    for streams in (1, 2, 5, 1000):
+        piece = task.piece(streams, "test")
+        assert piece >= 12
+        assert sum(len(batch.reset) for batch in task.windows(streams, "test", CPU)) == piece
+        assert next(task.windows(streams, "test", CPU)).reset.shape[1] == -(-count // piece) <= streams
+    monkeypatch.setattr(module, "SHORTEST_PIECE", 1_000_000)
+    assert task.piece(5, "test") == count, "no more than there is"
 
 
 def test_windows_from_random_places(task: LanguageModelling) -> None:
@@ -77,7 +96,7 @@ def test_a_text_shorter_than_a_window(tmp_path: Path) -> None:
 def test_another_vocabulary_is_refused(task: LanguageModelling, tmp_path: Path) -> None:
     task.load_state_dict(task.state_dict())
     other = LanguageModelling(data=str(write_texts(tmp_path / "more", 60)), max_words=9)
-    with pytest.raises(ValueError, match=rf"then {task.num_classes} words, now 9\): give the same texts with"):
+    with pytest.raises(ValueError, match=rf"\({task.num_classes} words, now these 9\): give the same texts with"):
         other.load_state_dict(task.state_dict())
 
 
