@@ -129,14 +129,10 @@ class Own(Task):
 """
     )
     monkeypatch.syspath_prepend(tmp_path)
-    own = (
-        "~task.num_vectors",
-        "~task.dimensions",
-        "~task.min_vectors",
-        "task.name=own_for_analysis",
-        "modules=[own_task_for_analysis]",
-    )
-    run = trained(tmp_path, *own, "trust=true")
+    (tmp_path / "task").mkdir()
+    (tmp_path / "task" / "own.yaml").write_text("name: own_for_analysis\n")
+    own = ("task=own", "modules=[own_task_for_analysis]", "trust=true")
+    run = train([*SMALL, *own, f"runs_dir={tmp_path}"], extra_dir=str(tmp_path)).run
     _call(monkeypatch, tmp_path, f"run={run}", "sequences=30", "trust=true")
     record = json.loads((run / "analysis" / "analysis.json").read_text())
     assert [place["share"] is None for place in record["places"]] == [False, True]
