@@ -104,7 +104,7 @@ class LearnerConfig(OptimizerConfig):
         maximum=1,
     )
     burn_in: int = key(
-        "the first so many steps of each rollout only bring the memory to where today's weights have it", minimum=0
+        "the first so many steps of each rollout only bring the memory to where the current weights have it", minimum=0
     )
     rho_bar: float = key("V-trace: clip of the importance weight in the target", above=0, may_be_infinite=True)
     c_bar: float = key("V-trace: clip of the trace-cutting weight", above=0, may_be_infinite=True)

@@ -64,7 +64,7 @@ def impala_loss(
         valid: [T, B] bool; terms and means take these transitions only.
         actions: what they are.
         config: costs, discount, clips and reduction.
-        entropy_cost: today's weight of the entropy bonus.
+        entropy_cost: the current weight of the entropy bonus.
         count: valid transitions of the whole batch, where this is a part of one; None: this is all.
         value_scale: unit of the values in which advantages and errors count; None: 1.
     """

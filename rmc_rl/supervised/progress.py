@@ -25,7 +25,7 @@ GLOSSARY = {
     "test_accuracy": "share of the answers in the last evaluation that were right",
     "test_solved": "share of the sequences in the last evaluation whose answers were all right",
     "grad_norm": "global norm of the gradient before clipping",
-    "learning_rate": "today's step size",
+    "learning_rate": "the current learning rate",
     "steps_per_second": "updates per second in the interval, evaluations included",
     "sequences_per_second": "sequences learnt from per second of updates",
     "data_share": "share of the updates' time that making batches took",

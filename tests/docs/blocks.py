@@ -66,6 +66,8 @@ def _unnamed(code: str) -> str:
 def module_words(command: list[str]) -> tuple[str, list[str]] | None:
     """Of a command ``python -m module word …`` the module and the words; None where it is no such command."""
     words = [word for number, word in enumerate(command) if "=" not in word or number > 1]  # variables come first
+    if words[0] == "timeout":  # its own options, then the command
+        words = words[words.index("python") :]
     if Path(words[0]).name not in ("python", "python3") or words[1:2] != ["-m"]:
         return None
     rest = words[3:]

@@ -31,7 +31,21 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 SCHEMAS = {"rmc_rl.train": TRAIN, "rmc_rl.supervised": SUPERVISED}
 TOO_LONG = 600
 
-OTHER_PROGRAMS = {"pip", "ray", "wandb", "export", "mkdir", "scp", "chmod", ".", "ruff", "mypy", "mkdocs", "bash"}
+OTHER_PROGRAMS = {
+    "docker",
+    "pip",
+    "ray",
+    "wandb",
+    "export",
+    "mkdir",
+    "scp",
+    "chmod",
+    ".",
+    "ruff",
+    "mypy",
+    "mkdocs",
+    "bash",
+}
 """What may be typed beside Python."""
 OTHER_MODULES = {"venv", "pytest", "http.server"}
 TESTED_ELSEWHERE = {
@@ -42,7 +56,14 @@ TESTED_ELSEWHERE = {
 NOT_RUN = {
     "docs/benchmarks.md": ["it takes minutes, and peers are installed"],
     "docs/cluster.md": [
-        *("it needs two GPUs", "it needs a GPU", "it starts a cluster", "it needs a cluster", "it needs a cluster"),
+        *(
+            "it needs two GPUs",
+            "it needs a GPU",
+            "it needs Docker",
+            "it starts a cluster",
+            "it needs a cluster",
+            "it needs a cluster",
+        ),
         *("it ends a cluster", "it needs a cluster"),
     ],
     "docs/contributing.md": ["it installs", "they are what runs this"],
