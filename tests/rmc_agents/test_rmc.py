@@ -220,7 +220,7 @@ def test_step_equals_numpy_oracle(configuration: dict[str, Any], input_rows: int
         outputs, new_memory = core(inputs, memory, torch.zeros(1, batch, dtype=torch.bool))
     expected = np.stack([numpy_step(core, configuration, rows[b].numpy(), memory[b].numpy()) for b in range(batch)])
     # LayerNorm over few columns can divide by almost nothing, which magnifies rounding.
-    np.testing.assert_allclose(new_memory.numpy(), expected, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(new_memory.numpy(), expected, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(outputs[0].numpy(), new_memory.flatten(1).numpy())
 
 

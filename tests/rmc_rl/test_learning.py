@@ -18,6 +18,7 @@ COMMON = (
     *("env=gym", "engine=inline", "log.display=none", "log.tensorboard=false", "log.every_steps=1e5"),
     *("actor.num_envs=16", "actor.unroll_length=32", "learner.optimizer=adam", "learner.learning_rate=1e-3"),
     *("learner.warmup_updates=10", "engine.learner_threads=1"),
+    "learner.trace_lambda=0.95",  # what a push does shows late
 )
 CORES = {
     "rmc": ("core=rmc", "core.mem_slots=2", "core.head_size=16", "core.num_heads=2"),
