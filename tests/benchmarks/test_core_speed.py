@@ -80,7 +80,9 @@ def test_each_learns_on_the_task_it_is_compared_on() -> None:
     for name, (num_vectors, dimensions) in sizes.items():
         made = {model: SUPERVISED.make(*words) for model, words in core_speed.LEARNERS[name].items()}
         for config in made.values():
-            assert config.task == {"name": "nth_farthest", "num_vectors": num_vectors, "dimensions": dimensions}
+            assert config.task["name"] == "nth_farthest"
+            assert [config.task[key] for key in ("num_vectors", "dimensions")] == [num_vectors, dimensions]
+            assert config.task == made["ours"].task
             assert config.learner == made["ours"].learner
             assert config.model == made["ours"].model
             assert config.learner.batch_size == 1600
