@@ -109,7 +109,7 @@ def test_the_image_pins_what_it_takes_and_runs_without_rights() -> None:
     (user,) = instructions("USER")
     assert user == "$UID", "a number: what runs images can tell that it is not root"
     assert int(instructions("ARG")[0].removeprefix("UID=")) > 0
-    assert instructions("WORKDIR")[-1] == "/work"
+    assert instructions("WORKDIR")[-1] == "/rmc"
     assert instructions("ENTRYPOINT") == ['["python", "-m", "rmc_rl"]']
     assert DOCKERFILE.index("\nUSER") < DOCKERFILE.index("\nENTRYPOINT")
 
