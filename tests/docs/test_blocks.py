@@ -74,6 +74,7 @@ NOT_RUN = {
     "docs/paper.md": [*["it takes days"] * 3, "it needs a network and GPUs", "it takes days"],
     "docs/recordings.md": ["it needs an account"],
     "docs/relational-memory.md": ["it takes minutes"],
+    "docs/supervised.md": ["it needs texts and a network"],
     "docs/sweeps.md": ["it installs", "it installs", "it needs an account"],
     "docs/wandb.md": ["it needs an account"],
     "docs/watching.md": ["it opens a window"],
