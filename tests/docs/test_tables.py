@@ -41,7 +41,9 @@ def test_a_key_has_type_limits_value_and_meaning(hook: Any) -> None:
     assert found["`actor.num_actors`{ #actor.num_actors }"][:2] == ["int from 1 or `null`", "`null`"]
     assert found["`learner.rho_bar`{ #learner.rho_bar }"][0] == "float above 0, or `inf`"
     assert found["`device`{ #device }"][0] == "`auto`, `cpu`, `cuda`"
-    assert found["`env.id`{ #env.id }"][1] == "", "a group's values are shown with its files"
+    assert found["`env.id`{ #env.id }"] == ["str", "Gymnasium id, optionally 'module:id'"], (
+        "a group's values are elsewhere"
+    )
     assert "### `learner`: How the agent learns from it (IMPALA; V-trace) { #learner }" in tables.keys(TRAIN, "")
     assert "{ #supervised-learner.batch_size }" in tables.keys(SUPERVISED, "supervised-")
 

@@ -45,7 +45,7 @@ def loss_of(output: AgentOutput, config: LearnerConfig, data: dict[str, torch.Te
 
 
 def test_terms_equal_the_formulas(config: LearnerConfig) -> None:
-    config = replace(config, reward_scale=0.5, baseline_cost=0.7, discount=0.9)
+    config = replace(config, reward_scale=0.5, baseline_cost=0.7, discount=0.9, trace_lambda=0.7)
     data, output = batch(), outputs()
     loss = loss_of(output, config, data)
     logits, value = output.policy.detach().numpy(), output.value.detach().numpy()
@@ -61,7 +61,7 @@ def test_terms_equal_the_formulas(config: LearnerConfig) -> None:
         valid,
         1.0,
         1.0,
-        1.0,
+        0.7,
     )
     entropy = -(np.exp(log_policy) * log_policy).sum(-1)[:-1]
     policy_loss = -(log_prob * advantage)[valid].mean()
@@ -128,6 +128,7 @@ def test_the_clipped_surrogate_equals_the_formula(config: LearnerConfig) -> None
         output.value[:-1].detach(),
         output.value[-1].detach(),
         data["valid"],
+        trace_lambda=config.trace_lambda,
     )
     loss = loss_of(output, replace(config, surrogate_clip=0.2), data)
     terms = []
