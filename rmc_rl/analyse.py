@@ -162,7 +162,8 @@ def _baselines(words: Sequence[str], options: AnalyseOptions) -> tuple[Analysis,
 def _analysis(options: AnalyseOptions, texts: Sequence[str]) -> tuple[Analysis, dict[str, Any], Path]:
     """Of a run, of which words may say where its texts are now: what was found, what the file about it begins with, and
     the folder for both."""
-    moved = {key.removeprefix("task."): value or None for key, _, value in (word.partition("=") for word in texts)}
+    given = (word.removeprefix("task.").partition("=") for word in texts)
+    moved = {key: None if value == "null" else value for key, _, value in given}
     trained = load(options.run, options.checkpoint, options.runs_dir, replaced=moved, trust=options.trust)
     folder = trained.run / "analysis" if options.out is None else Path(options.out)
     _check_writable(folder)
