@@ -48,7 +48,9 @@ def by_games() -> str:
     found = json.loads((RESULTS / "throughput" / "ours-games.json").read_text())
     measured = {int(name.removesuffix("_games")): found[name] for name in found if name.endswith("_games")}
     measured[DEFAULT_GAMES] = found["end_to_end"]
-    return f"The core is `{found['core']}`.\n\n{_scale(AXES['games'], sorted(measured.items()))}"
+    core = found["core"]
+    sizes = f"{core['mem_slots']} slots x {core['num_heads'] * core['head_size']}"
+    return f"The core is `{core['name']}`, {sizes}.\n\n{_scale(AXES['games'], sorted(measured.items()))}"
 
 
 def scaling() -> str:
