@@ -58,6 +58,8 @@ LOOK_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0
 """Who has not started on a cluster after so long probably has no place."""
 MAX_RESTARTS_WITHOUT_ROLLOUT = 3
+NODE_DIED = "its node has died"
+"""What Ray says of an actor that ended for no reason of its own; its error has no field for that."""
 UPDATES_UNDER_WAY = 2
 """One that the learner works on and one that it finds ready."""
 
@@ -333,6 +335,9 @@ class RayEngine:
         try:
             result = ray.get(done)
         except RayActorError as error:
+            if unroll.rollout is None and NODE_DIED in str(error):
+                self._start_actor(number)  # it had been given to a node before that one's death was noticed
+                return
             self._failures[number] = self._failures.get(number, 0) + 1
             if self._failures[number] > MAX_RESTARTS_WITHOUT_ROLLOUT:
                 raise UserError(
