@@ -7,7 +7,7 @@ that a resumed run takes over what was typed this time.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +77,7 @@ def check_overrides(words: Sequence[str], schema: Schema[Any], extra_dir: str | 
         raise UserError(f"the config folder {extra_dir} does not exist")
     known_groups = groups(schema, extra_dir)
     keys: list[str] | None = None
+    sections: set[str] = set()
     chosen = []
     for override in (parsed := parse_overrides(words)):
         if override.key_or_group not in known_groups:
@@ -96,9 +97,12 @@ def check_overrides(words: Sequence[str], schema: Schema[Any], extra_dir: str | 
             continue
         if keys is None:
             keys = known_keys(schema.compose(chosen, extra_dir))
-        if key not in keys and not (override.is_add() and _is_free(key, schema)):
-            hint = f" (a new one is added with +{key}=…)" if _is_free(key, schema) else ""
-            raise UserError(f"unknown key '{key}': {nearest(key, [*keys, *known_groups])}{hint}")
+            sections = {key.rpartition(".")[0] for key in keys} | set(schema.free)
+        for typed in _typed_keys(override, sections):
+            if typed not in keys and not (override.is_add() and _is_free(typed, schema)):
+                added = key + ("=…" if typed == key else "={…}")
+                hint = f" (a new one is added with +{added})" if _is_free(typed, schema) else ""
+                raise UserError(f"unknown key '{typed}': {nearest(typed, [*keys, *known_groups])}{hint}")
 
 
 class ResumeWords(NamedTuple):
@@ -165,6 +169,19 @@ def overridden(saved: C, words: Sequence[str], schema: Schema[C], extra_dir: str
 def _is_free(key: str, schema: Schema[Any]) -> bool:
     """Whether a key of a section that need not know it: ``+env.kwargs.size=7`` may add one."""
     return key.startswith(tuple(f"{section}." for section in schema.free))
+
+
+def _typed_keys(override: Override, sections: Collection[str]) -> list[str]:
+    """The key, or those beneath it that the value of a section spells out: ``env.kwargs={size: 7}``."""
+
+    def beneath(key: str, value: Any) -> list[str]:
+        if key not in sections or not isinstance(value, dict) or not value:
+            return [key]
+        return [typed for name, inner in value.items() for typed in beneath(f"{key}.{name}", inner)]
+
+    if override.is_delete() or override.is_sweep_override():
+        return [override.key_or_group]
+    return beneath(override.key_or_group, override.value())
 
 
 def _values(override: Override) -> list[Any]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,29 @@ def test_free_sections_take_new_keys_with_a_plus() -> None:
     assert config.env.kwargs["size"] == 7
     assert "task" not in config.env.kwargs
     assert list(config.agent.torso_options["layers"]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("word", "unknown", "hint"),
+    [
+        ("env.kwargs.size=7", "env.kwargs.size", r"\+env\.kwargs\.size=…"),
+        ("env.kwargs={size: 7}", "env.kwargs.size", r"\+env\.kwargs=\{…\}"),
+        ("agent.torso_options={hidden_size: 7}", "agent.torso_options.hidden_size", r"\+agent\.torso_options=\{…\}"),
+        ("learner={rho_ba: 1}", "learner.rho_ba", "did you mean 'learner.rho_bar'"),
+    ],
+)
+def test_a_new_key_is_named_with_what_adds_it(word: str, unknown: str, hint: str) -> None:
+    with pytest.raises(UserError, match=f"unknown key '{re.escape(unknown)}'.*{hint}"):
+        check_overrides([word], TRAIN)
+
+
+def test_a_section_may_be_written_as_one_value() -> None:
+    words = ["learner={rho_bar: 2, c_bar: 3}", "env.kwargs={task: hunt}", "+agent.torso_options={hidden_size: 7}"]
+    check_overrides([*words, "group={}"], TRAIN)  # whose type is looked at later
+    config = make_config(*words)
+    assert (config.learner.rho_bar, config.learner.c_bar) == (2, 3)
+    assert config.env.kwargs["task"] == "hunt"
+    assert config.agent.torso_options == {"hidden_size": 7}
 
 
 # Whole numbers
