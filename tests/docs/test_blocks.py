@@ -15,6 +15,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -132,17 +134,17 @@ def test_commands_name_what_exists(page: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     for block in blocks(page):
         if block.file is not None:
-            keep(block)
+            keep(block, tmp_path)
     for block in blocks(page):
         if block.language == "bash":
             for command in block.commands:
                 check(command, monkeypatch)
 
 
-def keep(block: Block) -> None:
+def keep(block: Block, folder: Path) -> None:
     """Write a block to the file that it is to be."""
     assert block.file is not None
-    path = Path(block.file)
+    path = folder / block.file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(block.code)
 
@@ -232,6 +234,40 @@ def test_a_wrong_command_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         check(["python", "-m", "rmc_rl.trian"], monkeypatch)
 
 
+def run_blocks(page: str, folder: Path) -> None:
+    """A page's blocks, in its order, in a folder that holds the runs."""
+    played, asked = sorted((path.name for path in (folder / "runs").iterdir()), key=lambda name: "farthest" in name)
+    for block in blocks(page):
+        if block.file is not None:
+            keep(block, folder)
+        elif block.not_run is None and block.language == "python":
+            python(folder, "-c", block.code)
+        elif block.not_run is None and block.language == "bash":
+            for command in block.commands:
+                found = module_words(command)
+                assert found is not None, command
+                module, words = found
+                run = asked if module == "rmc_rl.analyse" else played
+                python(folder, "-m", module, *shortened(module, words, run))
+
+
+@pytest.fixture(scope="session")
+def running(
+    request: pytest.FixtureRequest, trained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[None]]]:
+    """The blocks of every page that is asked for, two pages at a time: each process computes on one core."""
+    pool = ThreadPoolExecutor(max_workers=2)
+    started = {}
+    for item in request.session.items:
+        if isinstance(item, pytest.Function) and item.function is test_blocks_run:
+            page = item.callspec.params["page"]
+            folder = tmp_path_factory.mktemp("page")
+            shutil.copytree(trained, folder / "runs")
+            started[page] = pool.submit(run_blocks, page, folder)
+    yield started
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
@@ -241,30 +277,17 @@ def test_a_wrong_command_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         if page not in TESTED_ELSEWHERE and any(b.language in ("python", "bash") for b in blocks(page))
     ],
 )
-def test_blocks_run(page: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(trained, tmp_path / "runs")
-    played, asked = sorted((path.name for path in (tmp_path / "runs").iterdir()), key=lambda name: "farthest" in name)
-    for block in blocks(page):
-        if block.file is not None:
-            keep(block)
-        elif block.not_run is None and block.language == "python":
-            python("-c", block.code)
-        elif block.not_run is None and block.language == "bash":
-            for command in block.commands:
-                found = module_words(command)
-                assert found is not None, command
-                module, words = found
-                run = asked if module == "rmc_rl.analyse" else played
-                python("-m", module, *shortened(module, words, run))
+def test_blocks_run(page: str, running: dict[str, Future[None]]) -> None:
+    running[page].result()
 
 
-def python(*words: str) -> None:
-    """Run Python in the working directory, with a core for each process that computes."""
+def python(folder: Path, *words: str) -> None:
+    """Run Python in a folder, with a core for each process that computes."""
     variables = {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "SDL_VIDEODRIVER": "dummy", "RMC_RL_TRACEBACK": ""}
     path = os.pathsep.join(str(ROOT / folder) for folder in ("", "agents", "envs"))
     done = subprocess.run(
         [sys.executable, *words],
+        cwd=folder,
         env=os.environ | variables | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
