@@ -7,7 +7,7 @@ that a resumed run takes over what was typed this time.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,7 +77,6 @@ def check_overrides(words: Sequence[str], schema: Schema[Any], extra_dir: str | 
         raise UserError(f"the config folder {extra_dir} does not exist")
     known_groups = groups(schema, extra_dir)
     keys: list[str] | None = None
-    sections: set[str] = set()
     chosen = []
     for override in (parsed := parse_overrides(words)):
         if override.key_or_group not in known_groups:
@@ -97,12 +96,7 @@ def check_overrides(words: Sequence[str], schema: Schema[Any], extra_dir: str | 
             continue
         if keys is None:
             keys = known_keys(schema.compose(chosen, extra_dir))
-            sections = {key.rpartition(".")[0] for key in keys} | set(schema.free)
-        for typed in _typed_keys(override, sections):
-            if typed not in keys and not (override.is_add() and _is_free(typed, schema)):
-                added = key + ("=…" if typed == key else "={…}")
-                hint = f" (a new one is added with +{added})" if _is_free(typed, schema) else ""
-                raise UserError(f"unknown key '{typed}': {nearest(typed, [*keys, *known_groups])}{hint}")
+        _check_keys(override, keys, schema, known_groups)
 
 
 class ResumeWords(NamedTuple):
@@ -155,9 +149,7 @@ def overridden(saved: C, words: Sequence[str], schema: Schema[C], extra_dir: str
         key = override.key_or_group
         if key in known_groups or key.startswith("hydra"):
             continue
-        keys = known_keys(node)
-        if key not in keys and not (override.is_add() and _is_free(key, schema)):
-            raise UserError(f"unknown key '{key}': {nearest(key, keys)}")
+        _check_keys(override, known_keys(node), schema)
         if override.is_delete():
             section, _, name = key.rpartition(".")
             del (OmegaConf.select(node, section) if section else node)[name]
@@ -166,9 +158,16 @@ def overridden(saved: C, words: Sequence[str], schema: Schema[C], extra_dir: str
     return schema.to_config(node)
 
 
-def _is_free(key: str, schema: Schema[Any]) -> bool:
-    """Whether a key of a section that need not know it: ``+env.kwargs.size=7`` may add one."""
-    return key.startswith(tuple(f"{section}." for section in schema.free))
+def _check_keys(override: Override, keys: Sequence[str], schema: Schema[Any], others: Iterable[str] = ()) -> None:
+    """Name the first key that is not known with its nearest neighbours, ``others`` among them."""
+    sections = {key.rpartition(".")[0] for key in keys} | set(schema.free)
+    for key in _typed_keys(override, sections):
+        is_free = key.startswith(tuple(f"{section}." for section in schema.free))  # +env.kwargs.size=7 may add one
+        if key not in keys and not (override.is_add() and is_free):
+            section = override.key_or_group
+            added = section + ("=…" if key == section else "={…}")
+            hint = f" (a new one is added with +{added})" if is_free else ""
+            raise UserError(f"unknown key '{key}': {nearest(key, [*keys, *others])}{hint}")
 
 
 def _typed_keys(override: Override, sections: Collection[str]) -> list[str]:

@@ -335,7 +335,7 @@ class RayEngine:
         try:
             result = ray.get(done)
         except RayActorError as error:
-            if unroll.rollout is None and NODE_DIED in str(error):
+            if self._joined and unroll.rollout is None and NODE_DIED in str(error):
                 self._start_actor(number)  # it had been given to a node before that one's death was noticed
                 return
             self._failures[number] = self._failures.get(number, 0) + 1

@@ -144,6 +144,8 @@ def test_free_sections_take_new_keys_with_a_plus() -> None:
 def test_a_new_key_is_named_with_what_adds_it(word: str, unknown: str, hint: str) -> None:
     with pytest.raises(UserError, match=f"unknown key '{re.escape(unknown)}'.*{hint}"):
         check_overrides([word], TRAIN)
+    with pytest.raises(UserError, match=f"unknown key '{re.escape(unknown)}'.*{hint}"):
+        overridden(make_config(), [word], TRAIN)
 
 
 def test_a_section_may_be_written_as_one_value() -> None:
