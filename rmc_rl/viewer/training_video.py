@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from rmc_rl.errors import UserError, reports_user_errors
 from rmc_rl.videos import GIF, GIF_SIZE, VIDEO
@@ -43,16 +43,19 @@ def main() -> None:
     parser.add_argument("--trust", action="store_true")
     options = parser.parse_args()
     _give_way()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Heeded between two steps: an exception out of the handler would be lost where it falls into a callback, as those
+    # that numba's compiler makes.
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         threading.Thread(target=_watch, args=(options.parent,), daemon=True).start()
-        make(options.folder, options.steps, gif=options.gif, trust=options.trust)
+        make(options.folder, options.steps, gif=options.gif, trust=options.trust, stop=stop)
     except KeyboardInterrupt:
         shutil.rmtree(options.folder, ignore_errors=True)
         raise
 
 
-def make(folder: Path, steps: int, *, gif: bool, trust: bool) -> None:
+def make(folder: Path, steps: int, *, gif: bool, trust: bool, stop: threading.Event | None = None) -> None:
     """Make ``video.mp4`` and perhaps ``video.gif`` in a run folder, of its newest checkpoint.
 
     Args:
@@ -60,8 +63,10 @@ def make(folder: Path, steps: int, *, gif: bool, trust: bool) -> None:
         steps: that the video shows, at most.
         gif: whether the small GIF is wanted too.
         trust: whether the run may name modules that will be imported.
+        stop: ends it before the next step once it is set; the unfinished files are removed.
 
     Raises:
+        KeyboardInterrupt: ``stop`` was set.
         UserError: the agent cannot be played, something that draws or encodes is missing, or a file cannot be written.
     """
     try:
@@ -97,6 +102,8 @@ def make(folder: Path, steps: int, *, gif: bool, trust: bool) -> None:
                 timeline.add(step)
                 for show in films:
                     show(step, timeline)
+                if stop is not None and stop.is_set():
+                    raise KeyboardInterrupt
     finally:
         session.close()
 
@@ -127,10 +134,6 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

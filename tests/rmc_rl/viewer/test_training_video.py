@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def test_a_missing_pygame_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch
         make(folder, 3, gif=False, trust=False)
 
 
+def test_it_stops_before_the_next_step_and_leaves_no_unfinished_file(folder: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    before = sorted(folder.rglob("*"))
+    with nothing_is_left(), pytest.raises(KeyboardInterrupt):
+        make(folder, 100000, gif=True, trust=False, stop=stop)
+    assert sorted(folder.rglob("*")) == before
+
+
 def begin(folder: Path, parent: int) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     words = [str(folder), "--steps=100000", f"--parent={parent}", "--gif"]
@@ -115,6 +125,6 @@ def test_when_it_is_told_to_it_ends_with_its_encoders(folder: Path) -> None:
                 time.sleep(0.05)
         finally:
             process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "error: interrupted\n")
     assert not folder.exists()
