@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 MARK = "RMC_RL_WATCHED_RUN"
-PATIENCE = 10.0  # seconds: processes that were told to end take a moment, the longer the busier the machine
+PATIENCE = 60.0  # seconds: processes that were told to end take a moment, the longer the busier the machine
 SHARED_MEMORY = Path("/dev/shm")
 
 

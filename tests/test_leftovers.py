@@ -92,7 +92,7 @@ def test_what_was_there_before_and_what_ends_in_time_is_nothing(name: str) -> No
         start(what, name)
     with nothing_is_left() as watch:
         start("nothing", name)
-        slow = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1)'])"
+        slow = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(5)'])"
         subprocess.run([sys.executable, "-c", slow], check=True, timeout=60)
         assert len(watch.processes()) == 1
 

@@ -57,6 +57,8 @@ LOOK_SECONDS = 5.0
 """Between looks at a cluster's nodes."""
 PATIENCE_SECONDS = 20.0
 """Who has not started on a cluster after so long probably has no place."""
+START_SECONDS = 300.0
+"""An actor has so long to start, or `engine.timeout` where that is longer: imports and compilation are no hanging."""
 MAX_RESTARTS_WITHOUT_ROLLOUT = 3
 NODE_DIED = "its node has died"
 """What Ray says of an actor that ended for no reason of its own; its error has no field for that."""
@@ -193,8 +195,12 @@ class RayEngine:
         seed = actor_seed(self._config.seed, number, self._generation + self._restarts)
         actor = self._actors[number] = self._new_actor.remote(self._config, self._interface, seed, trace)
         # On a cluster it may wait for a place, however long.
-        deadline = float("inf") if self._joined else time.monotonic() + self._config.engine.timeout
+        deadline = float("inf") if self._joined else time.monotonic() + self._start_seconds
         self._playing[actor.ready.remote()] = _Unroll(number, None, self._updates, deadline)
+
+    @property
+    def _start_seconds(self) -> float:
+        return max(self._config.engine.timeout, START_SECONDS)
 
     def update(self) -> dict[str, Any] | None:
         """Keep the actors playing until the learners have finished an update."""
@@ -320,7 +326,9 @@ class RayEngine:
         for unroll in self._playing.values():
             if now > unroll.deadline:
                 unroll.deadline = float("inf")
-                self._say(f"actor {unroll.actor} {after}")
+                starts = unroll.rollout is None
+                what = f"has not started after {self._start_seconds:g} s" if starts else after
+                self._say(f"actor {unroll.actor} {what}")
                 ray.kill(self._actors[unroll.actor])
         if self._learning and now > self._learning[0].deadline:
             self._learning[0].deadline = float("inf")

@@ -180,7 +180,8 @@ def _process_groups_of_their_own() -> Iterator[None]:
 
     Ctrl-C in a terminal, `timeout` and most job managers signal the whole group. The daemons would stop at SIGTERM
     before the learner's state could be saved, and take this process with them. Ray has no setting for it; where its
-    internals have changed, only that protection is lost. They still die with this process, however it ends.
+    internals have changed, only that protection is lost. They still die with this process, however it ends
+    (killed outright: two of Ray's agents a minute later).
     """
     internals: Any = services
     popen = getattr(internals, "ConsolePopen", None)

@@ -24,7 +24,7 @@ from rmc_rl.loop import Learning
 
 _UPDATE, _STATE, _END = range(3)
 _LOST = "another process of the run has gone: resume=… goes on from the newest checkpoint"
-GOODBYE_SECONDS = 0.2
+GOODBYE_SECONDS = 1.0
 
 
 class Processes:
@@ -152,10 +152,10 @@ def joined() -> Iterator[Processes]:
         _ignore_signals()  # process 0 ends the run, and saves it
     try:
         yield processes
-    except BaseException:
-        _ignore_signals()  # torchrun ends whoever is left: not before it has been said what happened
-        raise
     finally:
+        # torchrun ends whoever is left where one fails, and sends each Ctrl-C on a second time: what happened is to be
+        # said first, and a good end stays one.
+        _ignore_signals()
         dist.destroy_process_group()
         # gloo's thread lives on, and needs the interpreter once more to let go of the last message: one that came upon
         # an interpreter on its way out would abort the process.

@@ -227,7 +227,7 @@ def check_weighting(weights: Tensor) -> None:
     assert weights.sum(dim=-1).max() <= 1 + 1e-9
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     options=st.sampled_from(list(CASES.values())),
     seed=st.integers(0, 2**16),
@@ -247,7 +247,7 @@ def test_what_stays_within_its_bounds(options: dict[str, Any], seed: int, scale:
         assert (state["link"].diagonal(dim1=-2, dim2=-1) == 0).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(usage=st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_allocation(usage: list[float]) -> None:
     given = torch.tensor([usage], dtype=torch.float64)

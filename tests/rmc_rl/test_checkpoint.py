@@ -89,7 +89,7 @@ def test_a_tree_comes_back_as_it_was(tmp_path: Path) -> None:
     assert sorted(os.listdir(path)) == [INFO, STATE]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_tree_comes_back(tmp_path: Path, data: st.DataObject) -> None:
     dtypes = st.sampled_from(["?", "u1", "i1", "i8", "u8", "f2", "f4", "f8"])

@@ -438,7 +438,7 @@ def test_wandb_offline_keeps_everything_of_a_run(tmp_path: Path) -> None:
         "import sys, time\n"
         "from rmc_rl import metrics, videos\n"
         "from rmc_rl.trainer import train\n"
-        "videos.REST_SECONDS = 0.0\n"
+        "videos.REST_SECONDS, videos.LAST_VIDEO_SECONDS = 0.0, 600.0\n"
         "train(sys.argv[1:])\n"
     )
     words = [
@@ -450,7 +450,7 @@ def test_wandb_offline_keeps_everything_of_a_run(tmp_path: Path) -> None:
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     environment |= {"WANDB_X_STATS_SAMPLING_INTERVAL": "1"}
     asked = subprocess.run(
-        [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=300, env=environment
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=900, env=environment
     )
     assert asked.returncode == 0, asked.stderr
     (run,) = tmp_path.iterdir()

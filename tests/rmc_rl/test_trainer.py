@@ -65,6 +65,7 @@ def test_two_runs_of_a_seed_are_bit_identical(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_videos_come_in_time_and_change_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rmc_rl.videos.REST_SECONDS", 0.0)
+    monkeypatch.setattr("rmc_rl.videos.LAST_VIDEO_SECONDS", 600.0)
     words = ["log.video_every_steps=800", "log.video_steps=8"]
     with nothing_is_left():
         without, with_videos = run(tmp_path), run(tmp_path, *words)

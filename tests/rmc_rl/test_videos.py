@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -242,7 +243,7 @@ def test_what_takes_too_long_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
     obedient: bool,
 ) -> None:
-    monkeypatch.setattr(module, "VIDEO_SECONDS", 1.0)
+    monkeypatch.setattr(module, "VIDEO_SECONDS", 5.0)
     monkeypatch.setattr(module, "CANCEL_SECONDS", 0.2)
     others = children()
     deaf = "" if obedient else "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -250,7 +251,7 @@ def test_what_takes_too_long_is_given_up(
     making.videos.start(checkpoint, 100)
     assert making.videos.busy()
     making.settle()
-    assert making.said == ["no video was made (it took more than 1 seconds): training is not affected"]
+    assert making.said == ["no video was made (it took more than 5 seconds): training is not affected"]
     assert not making.folder.exists()
     assert children() <= others
 
@@ -369,7 +370,7 @@ def test_a_training_process_that_ends_takes_the_video_with_it(
         command = [sys.executable, "-m", "rmc_rl.train", *words]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 600
             while not list(tmp_path.glob("*/videos/.writing-*/.video*")):
                 assert process.poll() is None
                 assert time.monotonic() < deadline
@@ -377,10 +378,15 @@ def test_a_training_process_that_ends_takes_the_video_with_it(
             (maker,) = [found for found in watch.processes() if "rmc_rl.viewer.training_video" in found.cmdline()]
             assert maker.nice() == min(19, psutil.Process().nice() + 10)
             process.send_signal(number)
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=300)
+            assert not psutil.wait_procs([maker], timeout=300)[1]
         finally:
             process.kill()
             process.wait()
+            for temporary in Path(tempfile.gettempdir()).glob(f"rmc-rl-{process.pid}-*"):
+                from rmc_rl.engines.ray_processes import stop_ray
+
+                stop_ray(str(temporary))  # where the run was killed outright its agents take a minute to notice
     assert process.returncode == (0 if number == signal.SIGINT else -number)
     assert "Traceback" not in said
     assert list(tmp_path.glob("*/videos/*")) == []

@@ -62,7 +62,7 @@ def test_learns_from_several_actors_on_the_loopback_address_alone(watch: Watch) 
     assert recorder["RAY_task_events_report_interval_ms"] == "0"  # else it grows with every update
     assert [entry["updates"] for entry in figures if entry] == [1, 2, 3, 4, 5, 6]
     assert figures[-1] is not None
-    assert 0 <= figures[-1]["policy_lag"] <= 3
+    assert 0 <= figures[-1]["policy_lag"] <= 5
     assert listening
     assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
     assert said == []

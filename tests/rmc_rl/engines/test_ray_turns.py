@@ -183,8 +183,10 @@ def test_who_makes_no_progress_is_killed_once(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "ray", SimpleNamespace(kill=killed.append))
     engine, said = object.__new__(RayEngine), list[str]()
     engine._config, engine._say, engine._who = make_config("engine.timeout=60"), said.append, "the learner"
-    engine._actors, engine._learners = {0: "first", 1: "second"}, SimpleNamespace(kill=lambda: killed.append("learner"))
-    engine._playing = {"a": module._Unroll(0, None, 0, 1001.0), "b": module._Unroll(1, None, 0, 5000.0)}
+    engine._actors = {0: "first", 1: "second", 2: "third"}
+    engine._learners = SimpleNamespace(kill=lambda: killed.append("learner"))
+    deadlines = {"a": (0, "rollout", 1001.0), "b": (1, "rollout", 5000.0), "c": (2, None, 1001.0)}
+    engine._playing = {key: module._Unroll(number, what, 0, end) for key, (number, what, end) in deadlines.items()}
     engine._learning = deque([module._Update([], None, 0, 1001.2), module._Update([], None, 0)])
     engine._looked = 999.5
     engine._replace_who_hangs()
@@ -194,5 +196,19 @@ def test_who_makes_no_progress_is_killed_once(monkeypatch: pytest.MonkeyPatch) -
     for _ in range(4):
         clock["now"] += 0.5
         engine._replace_who_hangs()
-    assert killed == ["first", "learner"]
-    assert said == [f"{who} made no progress for engine.timeout = 60 s" for who in ("actor 0", "the learner")]
+    assert killed == ["first", "third", "learner"]
+    after = "made no progress for engine.timeout = 60 s"
+    assert said == [f"actor 0 {after}", "actor 2 has not started after 300 s", f"the learner {after}"]
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(20, 300), (900, 900)])
+def test_a_start_has_time_whatever_a_step_has(timeout: float, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    engine = object.__new__(RayEngine)
+    engine._config, engine._interface = make_config(f"engine.timeout={timeout}"), None
+    engine._joined, engine._generation, engine._restarts, engine._updates = False, 0, 0, 0
+    ready = SimpleNamespace(remote=lambda: "ready")
+    engine._new_actor = SimpleNamespace(remote=lambda *_: SimpleNamespace(ready=ready))
+    engine._actors, engine._playing = {}, {}
+    engine._start_actor(0)
+    assert engine._playing["ready"].deadline == 1000.0 + seconds

@@ -22,7 +22,7 @@ from rmc_rl.trainer import train
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-SECONDS = 60
+SECONDS = 240
 """So long something in the browser may take, on a busy machine."""
 
 Open = Callable[..., AbstractContextManager[Any]]

@@ -287,6 +287,7 @@ def told(browser: Any, address: str, script: str = "") -> str:
     """What the page says when it cannot run."""
     window = browser.new_context()
     page = window.new_page()
+    page.set_default_timeout(1000 * SECONDS)
     if script:
         page.add_init_script(script)
     page.goto(address)
