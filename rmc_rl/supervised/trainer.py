@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import torch
@@ -60,7 +61,8 @@ def train(config: SupervisedConfig | Sequence[str], *, extra_dir: str | None = N
             processes.share()  # there is nothing to follow
             raise
         processes.share((start.config, start.state))
-        return _run(start, processes)
+        with stop_on_signals(second_leaves=processes.count == 1) as stop:
+            return _run(start, processes, stop)
 
 
 def build(config: SupervisedConfig, *, trust: bool | None = None) -> tuple[Task, Model]:
@@ -134,44 +136,43 @@ def _follow(processes: Processes) -> SupervisedResult:
 
 
 def _run(
-    start: Start[SupervisedConfig, tuple[Task, Model], SupervisedProgress], processes: Processes
+    start: Start[SupervisedConfig, tuple[Task, Model], SupervisedProgress], processes: Processes, stop: Event
 ) -> SupervisedResult:
     config, folder = start.config, start.folder
     progress = start.count or SupervisedProgress()
     progress.judged_by = start.checked[0].judged_by
     display = LastingDisplay(make_display(config, board(progress.judged_by)))
-    with stop_on_signals(second_leaves=processes.count == 1) as stop:  # to the end: a run that was saved ends well
-        with contextlib.ExitStack() as stack:
-            stack.callback(folder.close)
-            folder.abandoned = start.state is None  # a new one, until there is something that trains
-            learner = _learner(start.checked, config, start.state, processes)
-            folder.abandoned = False
-            leading = Leading(learner, processes)
-            stack.callback(leading.end)
-            task, core = config.title
-            display.start(f"{task} · {core} · {folder.path}", config.total_steps, progress.steps)
-            stack.callback(display.stop)
-            for note in start.notes:
-                display.say(note)
-            writers = make_writers(config, folder.path, progress.steps, GLOSSARY)
-            for writer in writers:
-                stack.callback(writer.close)
-            if start.notes:
-                folder.write_config(config)  # a resumed run's, once it is known to work
-            loop = Loop(
-                budget=config.total_steps,
-                log_every=config.log.every_steps,
-                checkpoint=config.checkpoint,
-                folder=folder,
-                learning=leading,
-                count=progress,
-                display=display,
-                writers=writers,
-            )
-            finished = loop.run(stop)
-        result = SupervisedResult(folder.path, progress.steps, progress.test, finished)
-        processes.share(result)
-        display.say(farewell(result))
+    with contextlib.ExitStack() as stack:
+        stack.callback(folder.close)
+        folder.abandoned = start.state is None  # a new one, until there is something that trains
+        learner = _learner(start.checked, config, start.state, processes)
+        folder.abandoned = False
+        leading = Leading(learner, processes)
+        stack.callback(leading.end)
+        task, core = config.title
+        display.start(f"{task} · {core} · {folder.path}", config.total_steps, progress.steps)
+        stack.callback(display.stop)
+        for note in start.notes:
+            display.say(note)
+        writers = make_writers(config, folder.path, progress.steps, GLOSSARY)
+        for writer in writers:
+            stack.callback(writer.close)
+        if start.notes:
+            folder.write_config(config)  # a resumed run's, once it is known to work
+        loop = Loop(
+            budget=config.total_steps,
+            log_every=config.log.every_steps,
+            checkpoint=config.checkpoint,
+            folder=folder,
+            learning=leading,
+            count=progress,
+            display=display,
+            writers=writers,
+        )
+        finished = loop.run(stop)
+    result = SupervisedResult(folder.path, progress.steps, progress.test, finished)
+    processes.share(result)
+    display.say(farewell(result))
     return result
 
 

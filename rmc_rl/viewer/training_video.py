@@ -48,7 +48,7 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        threading.Thread(target=_watch, args=(options.parent,), daemon=True).start()
+        threading.Thread(target=_watch, args=(options.parent, stop), daemon=True).start()
         make(options.folder, options.steps, gif=options.gif, trust=options.trust, stop=stop)
     except KeyboardInterrupt:
         shutil.rmtree(options.folder, ignore_errors=True)
@@ -129,11 +129,11 @@ def _give_way() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _watch(parent: int) -> None:
-    """End this process when its parent is no more, however that ended."""
+def _watch(parent: int, stop: threading.Event) -> None:
+    """Have this process end when its parent is no more, however that ended."""
     while os.getppid() == parent:
         time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGTERM)
+    stop.set()
 
 
 if __name__ == "__main__":
